@@ -1,0 +1,3 @@
+//! The mesh as contracts and policies describe it: from files to one immutable, validated snapshot.
+
+pub mod model;

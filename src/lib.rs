@@ -1,0 +1,4 @@
+//! pgmesh: a governed data mesh behind the PostgreSQL wire protocol.
+
+pub mod catalog;
+pub mod error;
