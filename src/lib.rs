@@ -1,5 +1,7 @@
 //! pgmesh: a governed data mesh behind the PostgreSQL wire protocol.
 
 pub mod catalog;
+pub mod config;
 pub mod error;
+pub mod telemetry;
 pub mod wire;
