@@ -7,8 +7,8 @@
 use std::borrow::Cow;
 use std::num::NonZeroU32;
 
-use aws_lc_rs::{constant_time, digest, hmac, pbkdf2, rand};
 use super::model::ScramVerifier;
+use aws_lc_rs::{constant_time, digest, hmac, pbkdf2, rand};
 
 /// What PostgreSQL uses when it makes a verifier (`SCRAM_DEFAULT_ITERATIONS`).
 pub const DEFAULT_ITERATIONS: NonZeroU32 = match NonZeroU32::new(4096) {
