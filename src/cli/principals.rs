@@ -234,7 +234,7 @@ impl<'t> Document<'t> {
             events.push(event.map_err(|e| EditError::NotYaml { line: e.marker().line(), cause: e.info().to_owned() })?);
         }
         let documents = events.iter().filter(|(event, _)| matches!(event, Event::DocumentStart(_))).count();
-        let mut builder = Builder { events: events.into_iter(), offsets: &offsets };
+        let mut builder = Builder { text, events: events.into_iter(), offsets: &offsets };
         match builder.next_node(0)? {
             Ok(root) if documents == 1 => Ok(Self { text, root }),
             Ok(_) | Err(_) => Err(EditError::NoUsers),
@@ -303,6 +303,7 @@ fn insert_line_after(text: &str, at: usize, lines: &str) -> String {
 
 /// Makes nodes of the parser's events.
 struct Builder<'e, 't> {
+    text: &'t str,
     events: std::vec::IntoIter<(Event<'t>, Span)>,
     /// Byte offset of each character.
     offsets: &'e [usize],
@@ -325,9 +326,17 @@ impl Builder<'_, '_> {
                 | Event::StreamEnd
                 | Event::DocumentStart(_)
                 | Event::DocumentEnd => continue,
+                // A flow collection ends with its bracket, and what the parser counts after it is not part of it.
+                Event::SequenceEnd | Event::MappingEnd if self.text[start..].starts_with([']', '}']) => {
+                    return Ok(Err(start + 1));
+                }
                 Event::SequenceEnd | Event::MappingEnd => return Ok(Err(end)),
                 Event::Alias(anchor) => Kind::Alias(anchor),
-                Event::Scalar(value, style, _, _) => Kind::Scalar { value: value.into_owned(), style },
+                Event::Scalar(value, style, _, _) => {
+                    // The parser may count the blanks and the comment after a scalar as part of it.
+                    end = scalar_length(&self.text[start..], &value, style).map_or(end, |length| start + length);
+                    Kind::Scalar { value: value.into_owned(), style }
+                }
                 Event::SequenceStart(..) => {
                     let mut items = Vec::new();
                     end = self.collect(depth, &mut items)?;
@@ -356,6 +365,29 @@ impl Builder<'_, '_> {
 
     fn offset(&self, character: usize) -> usize {
         self.offsets.get(character).or(self.offsets.last()).copied().unwrap_or(0)
+    }
+}
+
+/// The length in bytes of a scalar at the beginning of `text`, where its style shows where it ends.
+fn scalar_length(text: &str, value: &str, style: ScalarStyle) -> Option<usize> {
+    match style {
+        ScalarStyle::Plain => text.starts_with(value).then_some(value.len()),
+        ScalarStyle::SingleQuoted | ScalarStyle::DoubleQuoted => {
+            let quote = text.chars().next().filter(|c| matches!(c, '\'' | '"'))?;
+            let mut characters = text.char_indices().skip(1).peekable();
+            while let Some((at, character)) = characters.next() {
+                if character == '\\' && quote == '"' {
+                    characters.next();
+                } else if character == quote {
+                    // Inside single quotes, two of them stand for one.
+                    if quote == '"' || characters.next_if(|(_, next)| *next == quote).is_none() {
+                        return Some(at + 1);
+                    }
+                }
+            }
+            None
+        }
+        ScalarStyle::Literal | ScalarStyle::Folded => None,
     }
 }
 
@@ -397,7 +429,7 @@ mod tests {
                 "users: [{name: b}, {name: anna, scram: \"SCRAM$v\", groups: [sales, \"odd group\"]}, ]   # all\nx: 1\n"
                     .to_owned(),
             ),
-            ("users: []   # none yet\nx: 1\n", format!("users:    # none yet\n  {item}\nx: 1\n")),
+            ("users: []   # none yet\nx: 1\n", format!("users:   # none yet\n  {item}\nx: 1\n")),
             ("users:\nx: 1\n", format!("users:\n  {item}\nx: 1\n")),
             ("users: ~", format!("users:\n  {item}\n")),
             ("x: 1\nusers:   # none\n", format!("x: 1\nusers:   # none\n  {item}\n")),
@@ -417,7 +449,7 @@ mod tests {
 
     #[test]
     fn a_verifier_is_replaced_where_it_stands() {
-        for old in ["old", "'old'", "\"old\"", "SCRAM-SHA-256$4096:x$y:z"] {
+        for old in ["old", "'old'", "'it''s'", "\"a\\\"b\"", "\"old\"", "SCRAM-SHA-256$4096:x$y:z"] {
             let text = format!("users:\n  - scram: {old}   # mine\n    name: \"bert\"\n  - name: c\n");
             let expected = "users:\n  - scram: \"V\"   # mine\n    name: \"bert\"\n  - name: c\n";
             assert_eq!(set_verifier(&text, "bert", "V").expect(old), expected);
