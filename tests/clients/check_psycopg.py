@@ -76,7 +76,7 @@ def main():
         check("join", rows and rows == sorted(rows, key=lambda row: (-row[2], row[0])), f"{len(rows)} rows")
 
     diag = refusal(CHECKS["refused.user"], CHECKS["refused.sql"])
-    refused = diag and diag.sqlstate == CHECKS["refused.sqlstate"] and diag.message_hint
+    refused = diag and diag.sqlstate == CHECKS["refused.sqlstate"] and CHECKS["refused.hint"] in (diag.message_hint or "")
     check("refused", refused, diag and f"{diag.sqlstate} {diag.message_hint}")
     diag = refusal(CHECKS["missing.user"], CHECKS["missing.sql"])
     missing = diag and diag.sqlstate == CHECKS["missing.sqlstate"] and diag.message_hint is None
