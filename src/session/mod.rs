@@ -1,0 +1,3 @@
+//! What one connection is between its statements.
+
+pub mod time_zone;
