@@ -2,3 +2,5 @@
 
 pub mod catalog;
 pub mod error;
+pub mod session;
+pub mod wire;
