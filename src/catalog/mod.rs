@@ -1,3 +1,13 @@
 //! The mesh as contracts and policies describe it: from files to one immutable, validated snapshot.
 
+pub mod credentials;
+pub mod init;
+pub mod load;
 pub mod model;
+pub mod snapshot;
+mod units;
+mod validate;
+pub mod watch;
+mod yaml;
+
+pub use units::parse_duration;
