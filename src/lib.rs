@@ -1,5 +1,6 @@
 //! pgmesh: a governed data mesh behind the PostgreSQL wire protocol.
 
+pub mod access;
 pub mod catalog;
 pub mod error;
 pub mod session;
