@@ -21,6 +21,9 @@ pub enum DeltaError {
     /// The store answers, and there is no Delta log.
     #[error("there is no Delta table at the location")]
     NotATable,
+    /// The table has no such version, or its log no longer reaches back to it.
+    #[error("the table has no version {version}")]
+    NoSuchVersion { version: u64 },
     /// The store does not answer, or answers with failures.
     #[error("the table's store cannot be reached: {reason}")]
     Unreachable { reason: String },

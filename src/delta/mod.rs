@@ -14,6 +14,8 @@
 //! a URL and caches Parquet footers by path alone, so every open table lives under a host and a path that no other table
 //! has (`pgmesh://t7/t7/…`). What a log names outside of that, by `..` or by an absolute URL, cannot be reached.
 
+#[cfg(test)]
+mod acceptance;
 mod commits;
 mod error;
 mod registry;

@@ -31,11 +31,6 @@ impl StoreRegistry {
         let mut stores = self.stores.write().unwrap_or_else(PoisonError::into_inner);
         stores.remove(host);
     }
-
-    #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
-        self.stores.read().unwrap_or_else(PoisonError::into_inner).len()
-    }
 }
 
 impl ObjectStoreRegistry for StoreRegistry {

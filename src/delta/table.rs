@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use deltalake::DeltaTable;
-use deltalake::logstore::{StorageConfig, default_logstore};
+use deltalake::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use tokio::sync::Mutex;
@@ -80,6 +80,23 @@ impl Tables {
         self.entry(location)?.snapshot(max_staleness).await
     }
 
+    /// The table at an older version (time travel), read from its log each time.
+    ///
+    /// Cancel safe.
+    pub async fn snapshot_at(&self, location: &TableLocation, version: u64) -> Result<Arc<TableSnapshot>, DeltaError> {
+        let entry = self.entry(location)?;
+        let seen = self.latest_seen(location).filter(|seen| seen.version >= version);
+        let newest = match seen {
+            Some(seen) => seen,
+            None => entry.snapshot(Duration::ZERO).await?,
+        };
+        match version.cmp(&newest.version) {
+            std::cmp::Ordering::Equal => Ok(newest),
+            std::cmp::Ordering::Greater => Err(DeltaError::NoSuchVersion { version }),
+            std::cmp::Ordering::Less => entry.at(version).await,
+        }
+    }
+
     /// The newest version that was seen, however old, without asking the store; `None` when the table is not open.
     #[must_use]
     pub fn latest_seen(&self, location: &TableLocation) -> Option<Arc<TableSnapshot>> {
@@ -130,6 +147,7 @@ struct Entry {
     /// Unique among all tables that were ever open; also the first segment of every path.
     host: String,
     store: Arc<dyn ObjectStore>,
+    log_store: LogStoreRef,
     log_path: Path,
     checked: ArcSwapOption<Checked>,
     /// Held by the one who looks at the log.
@@ -163,8 +181,9 @@ impl Entry {
         // the log store wants the table once at the root, and once at its place under the root
         let log_store =
             default_logstore(in_folder(Path::default()), Arc::clone(&store), &url, &StorageConfig::default());
-        let flight = Mutex::new(Flight { table: DeltaTable::new(log_store), failure: None });
-        Ok(Self { host, store, log_path: root.join("_delta_log"), checked: ArcSwapOption::empty(), flight })
+        let flight = Mutex::new(Flight { table: DeltaTable::new(log_store.clone()), failure: None });
+        let log_path = root.join("_delta_log");
+        Ok(Self { host, store, log_store, log_path, checked: ArcSwapOption::empty(), flight })
     }
 
     async fn snapshot(&self, max_staleness: Duration) -> Result<Arc<TableSnapshot>, DeltaError> {
@@ -197,6 +216,16 @@ impl Entry {
         }
     }
 
+    async fn at(&self, version: u64) -> Result<Arc<TableSnapshot>, DeltaError> {
+        let mut table = DeltaTable::new(self.log_store.clone());
+        match within(LOG_TIMEOUT, table.load_version(version)).await {
+            Ok(()) => self.snapshot_of(&table, None).await,
+            // the log begins after the version
+            Err(DeltaError::NotATable | DeltaError::Corrupt { .. }) => Err(DeltaError::NoSuchVersion { version }),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Asks the log for the newest version, at the cost of two small requests when there is no new one.
     async fn look(&self, flight: &mut Flight) -> Result<Arc<TableSnapshot>, DeltaError> {
         let previous = self.checked.load_full().map(|checked| Arc::clone(&checked.snapshot));
@@ -214,7 +243,7 @@ impl Entry {
     async fn open(&self, flight: &mut Flight) -> Result<Arc<TableSnapshot>, DeltaError> {
         // a store that does not answer is noticed by a small request before a large one
         answered(self.store.head(&self.log_path.clone().join("_last_checkpoint"))).await?;
-        let mut table = DeltaTable::new(flight.table.log_store());
+        let mut table = DeltaTable::new(self.log_store.clone());
         within(LOG_TIMEOUT, table.load()).await?;
         let snapshot = self.snapshot_of(&table, None).await?;
         tracing::debug!(table = self.host, version = snapshot.version, files = snapshot.file_count, "table opened");
