@@ -2,6 +2,7 @@
 
 pub mod access;
 pub mod catalog;
+pub mod delta;
 pub mod error;
 pub mod session;
 pub mod wire;
