@@ -11,3 +11,4 @@ pub mod watch;
 mod yaml;
 
 pub use units::parse_duration;
+pub mod verifier;
