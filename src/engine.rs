@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
@@ -37,9 +38,11 @@ pub struct Engine {
 }
 
 impl Engine {
+    /// `stores` is where plans find the tables' files.
+    ///
     /// # Errors
     /// When the spill folder cannot be used.
-    pub fn new(limits: &Limits) -> datafusion::common::Result<Self> {
+    pub fn new(limits: &Limits, stores: Arc<dyn ObjectStoreRegistry>) -> datafusion::common::Result<Self> {
         let consumers = std::num::NonZeroUsize::new(MEMORY_CONSUMERS_NAMED).unwrap_or(std::num::NonZeroUsize::MIN);
         let pool = TrackConsumersPool::new(FairSpillPool::new(limits.memory_bytes), consumers);
         let mode = limits
@@ -47,7 +50,11 @@ impl Engine {
             .clone()
             .map_or(DiskManagerMode::OsTmpDirectory, |dir| DiskManagerMode::Directories(vec![dir]));
         let disk = DiskManagerBuilder::default().with_mode(mode).with_max_temp_directory_size(limits.spill_bytes);
-        let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(pool)).with_disk_manager_builder(disk).build_arc()?;
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(pool))
+            .with_disk_manager_builder(disk)
+            .with_object_store_registry(stores)
+            .build_arc()?;
         let base = SessionStateBuilder::new()
             .with_config(session_config(limits.parallelism))
             .with_runtime_env(Arc::clone(&runtime))

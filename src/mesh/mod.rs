@@ -55,7 +55,7 @@ impl Mesh {
 
     /// The database's name.
     pub fn name(&self) -> String {
-        self.catalog.current().catalog().mesh.name.clone()
+        self.catalog.current().catalog.mesh.name.clone()
     }
 
     /// What a user sees now. `known` is handed back when nothing changed since.
@@ -65,7 +65,7 @@ impl Mesh {
     pub fn view(&self, user: &str, known: Option<&View>) -> Result<View> {
         let snapshot = self.catalog.current();
         if let Some(known) = known
-            && known.snapshot.generation() == snapshot.generation()
+            && known.snapshot.generation == snapshot.generation
         {
             return Ok(known.clone());
         }
@@ -76,7 +76,7 @@ impl Mesh {
             ));
         };
         let principal = Arc::new(Principal::from(found));
-        let visible = self.visible.get(snapshot.catalog(), snapshot.generation(), &principal);
+        let visible = self.visible.get(snapshot.catalog, snapshot.generation, &principal);
         Ok(View { snapshot, principal, visible })
     }
 
@@ -104,7 +104,7 @@ impl Mesh {
         let measure = crate::quality::runner::run(
             {
                 let mesh = Arc::clone(&self);
-                move || measured_products(mesh.catalog.current().catalog())
+                move || measured_products(mesh.catalog.current().catalog)
             },
             self.tables.clone(),
             Arc::clone(&self.scores),

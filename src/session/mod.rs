@@ -36,6 +36,8 @@ pub struct Prepared {
     /// `None` for an empty query string.
     pub parsed: Option<Parsed>,
     pub description: Description,
+    /// Type OIDs that the client declared for the parameters; 0 or missing where it left the type open.
+    pub declared_oids: Vec<u32>,
 }
 
 /// What an executed statement gives to the client.
@@ -61,7 +63,7 @@ impl Session {
     /// When the user is not in the catalog (any more).
     pub fn open(mesh: Arc<Mesh>, user: &str, settings: Settings, pid: i32) -> Result<Self> {
         let view = mesh.view(user, None)?;
-        let database: Arc<str> = Arc::from(view.snapshot.catalog().mesh.name.as_str());
+        let database: Arc<str> = Arc::from(view.snapshot.catalog.mesh.name.as_str());
         Ok(Self {
             mesh,
             user: user.to_owned(),
@@ -130,8 +132,8 @@ impl Session {
     }
 
     /// Parses and describes a statement under a name; the empty name is replaced, others must be free.
-    /// `declared` are the parameter types that the client gave.
-    pub async fn prepare(&mut self, name: &str, sql: &str, declared: &[Option<DataType>]) -> Result<()> {
+    /// `declared` are the parameter types that the client gave, with their OIDs.
+    pub async fn prepare(&mut self, name: &str, sql: &str, declared: &[(u32, Option<DataType>)]) -> Result<()> {
         if !name.is_empty() && self.statements.contains_key(name) {
             return Err(Error::new(
                 SqlState::DUPLICATE_PREPARED_STATEMENT,
@@ -155,15 +157,17 @@ impl Session {
                 "cannot insert multiple commands into a prepared statement",
             ));
         }
-        let prepared = match parsed.pop() {
-            None => Prepared { parsed: None, description: Description { parameters: Vec::new(), columns: None } },
+        let (declared_oids, types): (Vec<u32>, Vec<Option<DataType>>) = declared.iter().cloned().unzip();
+        let (parsed, description) = match parsed.pop() {
+            None => (None, Description { parameters: Vec::new(), columns: None }),
             Some(parsed) => {
                 self.check_transaction(&parsed)?;
                 let context = self.context()?;
-                let description = statement::describe(&parsed, declared, &context).await?;
-                Prepared { parsed: Some(parsed), description }
+                let description = statement::describe(&parsed, &types, &context).await?;
+                (Some(parsed), description)
             }
         };
+        let prepared = Prepared { parsed, description, declared_oids };
         self.statements.insert(name.to_owned(), Arc::new(prepared));
         Ok(())
     }

@@ -28,7 +28,8 @@ use super::fault::from_engine;
 use super::functions::session_function;
 use super::{parse, system};
 use crate::access::decide::Access;
-use crate::access::secure;
+use crate::access::filter::CompiledScope;
+use crate::access::secure::SecuredTable;
 use crate::access::visible::VisibleProduct;
 use crate::catalog::model::Product;
 use crate::error::{Error, Result, SqlState};
@@ -118,7 +119,7 @@ async fn in_schema(schema: &str, table: &str, context: &Context) -> Result<Optio
     let Some(visible) = context.visible.lookup(schema, table).filter(|product| product.has_table) else {
         return Ok(None);
     };
-    let Some(product) = visible.of(context.snapshot.catalog()) else { return Ok(None) };
+    let Some(product) = visible.of(&context.snapshot.catalog) else { return Ok(None) };
     product_table(&visible, product, context).await.map(Some)
 }
 
@@ -132,10 +133,14 @@ async fn product_table(
     let Some(location) = location else { return Err(denied(visible.table, product)) };
     let snapshot = context.table(location).await?;
     let name = format!("{}.{}", visible.schema, visible.table);
-    secure::secured_table(&name, snapshot.provider(), scope, &context.visible).map_err(|reason| {
-        tracing::warn!(table = %name, principal = %context.principal.name, %reason, "a row filter cannot be applied, access denied");
-        denied(visible.table, product)
-    })
+    let scope = CompiledScope::compile(scope, &context.principal, context.visible.readable_domains(), &snapshot.schema);
+    match scope {
+        Ok(scope) => Ok(Arc::new(SecuredTable::new(&name, snapshot.provider(), scope)?)),
+        Err(reason) => {
+            tracing::warn!(table = %name, principal = %context.principal.name, %reason, "a row filter cannot be applied, access denied");
+            Err(denied(visible.table, product))
+        }
+    }
 }
 
 /// What a principal is told who may know of a product but not read it.

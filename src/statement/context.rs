@@ -73,7 +73,7 @@ impl Context {
         if let Some(pinned) = self.pins.lock().get(location) {
             return Ok(Arc::clone(pinned));
         }
-        let staleness = self.snapshot.catalog().mesh.defaults.max_staleness;
+        let staleness = self.snapshot.catalog.mesh.defaults.max_staleness;
         let current = self.mesh.table(location, staleness).await?;
         Ok(Arc::clone(self.pins.lock().entry(location.clone()).or_insert(current)))
     }

@@ -13,7 +13,7 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use super::bind::Bound;
 use super::context::Context;
 use super::fault::from_engine;
-use crate::access::lint::{Secured, lint};
+use crate::access::lint::{self, Secured};
 use crate::error::Result;
 
 /// The plan after type coercion: its schema is the result's schema.
@@ -31,7 +31,7 @@ pub async fn secure(bound: &Bound, context: &Context) -> Result<Secured> {
     let optimised = state.optimizer().optimize(analysed, &config, |_, _| {}).map_err(from_engine)?;
     let planner = state.query_planner();
     let physical = planner.create_physical_plan(&optimised, state.as_ref()).await.map_err(from_engine)?;
-    lint(physical)
+    lint::secure(physical)
 }
 
 /// Starts a secured plan.

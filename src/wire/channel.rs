@@ -89,6 +89,10 @@ impl Channel {
         std::future::pending().await
     }
 
+    pub fn is_encrypted(&self) -> bool {
+        matches!(self.stream, Stream::Tls(_))
+    }
+
     /// Bytes that came with the last read and were not taken yet.
     pub fn take_input(&mut self) -> BytesMut {
         std::mem::take(&mut self.input)

@@ -43,6 +43,8 @@ pub enum Frontend {
     /// COPY data outside of COPY, which PostgreSQL ignores.
     Copy,
     FunctionCall,
+    /// The frame was whole but its body was not: the error concerns this message of this type only.
+    Malformed { kind: u8, error: Error },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,8 +93,8 @@ pub fn initial(buffer: &mut BytesMut) -> Result<Option<Initial>> {
 /// Takes the next message off `buffer`, or says that more bytes are needed.
 ///
 /// # Errors
-/// A fatal `08P01` when the frame itself is wrong, since the stream cannot be followed any more; a plain one when only
-/// the body is. `54000`, fatal, when the message is longer than `bytes_max`.
+/// A fatal `08P01` when the frame itself is wrong, since the stream cannot be followed any more; `54000`, fatal, when the
+/// message is longer than `bytes_max`. A whole frame with a wrong body is [`Frontend::Malformed`].
 pub fn next(buffer: &mut BytesMut, bytes_max: usize) -> Result<Option<Frontend>> {
     let (Some(length), Some(kind)) = (peek_length(buffer, 1), buffer.first().copied()) else { return Ok(None) };
     if !is_known(kind) {
@@ -116,10 +118,11 @@ pub fn next(buffer: &mut BytesMut, bytes_max: usize) -> Result<Option<Frontend>>
     let mut frame = buffer.split_to(length + 1).freeze();
     frame.advance(5);
     let mut body = Body(frame);
-    let message = decode(kind, &mut body)?;
-    if !body.0.is_empty() {
-        return Err(violation());
-    }
+    let message = match decode(kind, &mut body) {
+        Ok(message) if body.0.is_empty() => message,
+        Ok(_) => Frontend::Malformed { kind, error: violation() },
+        Err(error) => Frontend::Malformed { kind, error },
+    };
     Ok(Some(message))
 }
 
@@ -246,6 +249,13 @@ mod tests {
         buffer
     }
 
+    fn malformed(buffer: &mut BytesMut) -> (u8, SqlState) {
+        match next(buffer, LIMIT).unwrap() {
+            Some(Frontend::Malformed { kind, error }) => (kind, error.sqlstate()),
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn messages_are_taken_one_by_one() {
         let mut buffer = framed(b'Q', b"select 1\0");
@@ -273,7 +283,7 @@ mod tests {
     fn a_string_does_not_reach_into_the_next_message() {
         let mut buffer = framed(b'Q', b"select 1");
         buffer.extend_from_slice(&framed(b'Q', b"select 2\0"));
-        assert_eq!(next(&mut buffer, LIMIT).unwrap_err().sqlstate(), SqlState::PROTOCOL_VIOLATION);
+        assert_eq!(malformed(&mut buffer), (b'Q', SqlState::PROTOCOL_VIOLATION));
         assert_eq!(next(&mut buffer, LIMIT).unwrap(), Some(Frontend::Query("select 2".to_owned())));
     }
 
@@ -290,9 +300,7 @@ mod tests {
             (b'E', b"p\0\0\0"),
             (b'S', b"more"),
         ] {
-            let error = next(&mut framed(kind, body), LIMIT).unwrap_err();
-            assert_eq!(error.sqlstate(), SqlState::PROTOCOL_VIOLATION);
-            assert!(!error.is_fatal(), "the stream can be followed");
+            assert_eq!(malformed(&mut framed(kind, body)), (kind, SqlState::PROTOCOL_VIOLATION));
         }
         let mut buffer = framed(b'Q', b"x\0");
         buffer[1..5].copy_from_slice(&(-1i32).to_be_bytes());
@@ -313,8 +321,8 @@ mod tests {
 
     #[test]
     fn bad_utf8_is_told_apart() {
-        let error = next(&mut framed(b'Q', b"select '\xff'\0"), LIMIT).unwrap_err();
-        assert_eq!(error.sqlstate(), SqlState::CHARACTER_NOT_IN_REPERTOIRE);
+        let mut buffer = framed(b'Q', b"select '\xff'\0");
+        assert_eq!(malformed(&mut buffer), (b'Q', SqlState::CHARACTER_NOT_IN_REPERTOIRE));
     }
 
     #[test]

@@ -17,4 +17,4 @@ mod startup;
 pub mod tls;
 pub mod types;
 
-pub use connection::{Limits, Shared, serve};
+pub use connection::{Limits, Shared, UserCounts, refuse, serve};

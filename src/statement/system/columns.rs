@@ -16,7 +16,7 @@ struct Row<'a> {
 }
 
 pub fn rows(context: &Context) -> Result<RecordBatch> {
-    let catalog = context.snapshot.catalog();
+    let catalog = &context.snapshot.catalog;
     let mut rows = Vec::new();
     for visible in context.visible.products() {
         let Some(product) = visible.of(catalog) else { continue };

@@ -11,7 +11,7 @@ use crate::statement::context::Context;
 
 /// `product_count` counts what the principal may discover.
 pub fn rows(context: &Context) -> Result<RecordBatch> {
-    let catalog = context.snapshot.catalog();
+    let catalog = &context.snapshot.catalog;
     let mut counts: HashMap<&DomainName, i64> = HashMap::new();
     for product in context.visible.products().filter_map(|visible| visible.of(catalog)) {
         *counts.entry(&product.domain).or_default() += 1;

@@ -14,7 +14,7 @@ pub fn sees_governance(principal: &Principal) -> bool {
 }
 
 pub fn rows(context: &Context) -> Result<RecordBatch> {
-    let policies = &context.snapshot.catalog().policies;
+    let policies = &context.snapshot.catalog.policies;
     let shown = if sees_governance(&context.principal) { policies.as_slice() } else { &[] };
     let mut rows: Vec<(&Policy, Option<&DecisionRule>)> = Vec::new();
     for policy in shown {

@@ -9,7 +9,7 @@ use crate::statement::context::Context;
 
 /// An input from a product of this mesh is shown only to those who may discover that product.
 pub fn input_rows(context: &Context) -> Result<RecordBatch> {
-    let catalog = context.snapshot.catalog();
+    let catalog = &context.snapshot.catalog;
     let mut rows: Vec<(&Product, &InputPort)> = Vec::new();
     for product in context.visible.products().filter_map(|visible| visible.of(catalog)) {
         let shown = |port: &&InputPort| port.product.as_ref().is_none_or(|id| context.visible.get(id).is_some());
@@ -31,7 +31,7 @@ pub fn input_rows(context: &Context) -> Result<RecordBatch> {
 
 /// The place in the store is shown only to those who may read the product.
 pub fn output_rows(context: &Context) -> Result<RecordBatch> {
-    let catalog = context.snapshot.catalog();
+    let catalog = &context.snapshot.catalog;
     let mut rows: Vec<(&Product, &OutputPort, bool)> = Vec::new();
     for visible in context.visible.products() {
         let Some(product) = visible.of(catalog) else { continue };

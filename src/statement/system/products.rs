@@ -9,7 +9,7 @@ use crate::statement::context::Context;
 
 /// What a product publishes about itself stands for all who discover it; `row_count` only for those who read all rows.
 pub fn rows(context: &Context) -> Result<RecordBatch> {
-    let catalog = context.snapshot.catalog();
+    let catalog = &context.snapshot.catalog;
     let rows: Vec<_> = context
         .visible
         .products()

@@ -12,7 +12,7 @@ use crate::statement::context::Context;
 
 /// The checks that the contracts of discoverable products declare, with the score of the last measurement.
 pub fn check_rows(context: &Context) -> Result<RecordBatch> {
-    let catalog = context.snapshot.catalog();
+    let catalog = &context.snapshot.catalog;
     let mut rows: Vec<(&Product, &QualityCheck, Option<f64>)> = Vec::new();
     for product in context.visible.products().filter_map(|visible| visible.of(catalog)) {
         let measured = context.mesh.scores.get(&product.id);
@@ -45,7 +45,7 @@ fn severity(severity: CheckSeverity) -> &'static str {
 
 /// One row for each measured dimension of each discoverable product.
 pub fn score_rows(context: &Context) -> Result<RecordBatch> {
-    let catalog = context.snapshot.catalog();
+    let catalog = &context.snapshot.catalog;
     let mut rows: Vec<(&Product, Arc<Measurement>, String, f64)> = Vec::new();
     for product in context.visible.products().filter_map(|visible| visible.of(catalog)) {
         let Some(measured) = context.mesh.scores.get(&product.id) else { continue };

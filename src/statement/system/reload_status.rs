@@ -46,6 +46,6 @@ fn severity(severity: ProblemSeverity) -> &'static str {
 fn in_own_domain(problem: &Problem, context: &Context) -> bool {
     let folder = problem.path.components().nth(1).map(|part| part.as_os_str().to_string_lossy().into_owned());
     let is_member = |domain: &&Domain| domain.member_groups.iter().any(|group| context.principal.is_in(group));
-    let mut own = context.snapshot.catalog().domains.values().filter(is_member);
+    let mut own = context.snapshot.catalog.domains.values().filter(is_member);
     folder.is_some_and(|folder| own.any(|domain| domain.name.as_str() == folder))
 }

@@ -19,10 +19,10 @@ pub fn rows(context: &Context) -> Result<RecordBatch> {
         rows.extend(access.iter().map(|access| (user.to_owned(), access.clone())));
     };
     if super::policies::sees_governance(&context.principal) {
-        let catalog = context.snapshot.catalog();
+        let catalog = &context.snapshot.catalog;
         for user in catalog.users.values() {
             let principal = Arc::new(Principal::from(user));
-            let visible = Visible::new(catalog, context.snapshot.generation(), principal);
+            let visible = Visible::new(catalog, context.snapshot.generation, principal);
             add(&user.name, visible.domain_access());
         }
     } else {
