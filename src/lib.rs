@@ -3,3 +3,5 @@
 pub mod catalog;
 pub mod delta;
 pub mod error;
+pub mod mesh;
+pub mod quality;

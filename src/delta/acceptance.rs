@@ -73,10 +73,10 @@ async fn check(case: &Path, expected: &Path) -> Result<(), String> {
     {
         return Err(format!("row_count is {count}, there are {} rows", wanted.len()));
     }
-    match actual == wanted {
-        true => Ok(()),
-        false => Err(format!("rows differ:\n  got    {actual:?}\n  wanted {wanted:?}")),
+    if actual != wanted {
+        return Err(format!("rows differ:\n  got    {actual:?}\n  wanted {wanted:?}"));
     }
+    Ok(())
 }
 
 fn read_parquet(folder: &Path) -> Vec<RecordBatch> {
@@ -97,10 +97,10 @@ fn same_types(snapshot: &TableSnapshot, wanted: &[RecordBatch]) -> Result<(), St
             return Err(format!("column {}: got {actual}, wanted {wanted}", field.name()));
         }
     }
-    match snapshot.schema.fields().len() == wanted[0].num_columns() {
-        true => Ok(()),
-        false => Err(format!("columns: {:?}", snapshot.schema)),
+    if snapshot.schema.fields().len() != wanted[0].num_columns() {
+        return Err(format!("columns: {:?}", snapshot.schema));
     }
+    Ok(())
 }
 
 /// The type without what only encodes: views are text, the inner fields of lists and maps have no names, and a file's

@@ -18,6 +18,8 @@
 mod acceptance;
 mod commits;
 mod error;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod registry;
 mod rooted;
 mod snapshot;
