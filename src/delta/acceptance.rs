@@ -10,9 +10,11 @@ use std::time::Duration;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::{DataType, Field, TimeUnit};
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::catalog::TableProvider;
+use datafusion::common::ScalarValue;
+use datafusion::datasource::MemTable;
 use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
-use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::prelude::{SessionContext, ident, lit};
 use url::Url;
 
 use super::*;
@@ -60,12 +62,12 @@ async fn check(case: &Path, expected: &Path) -> Result<(), String> {
         None => tables.snapshot(&location, Duration::ZERO).await,
     };
     let snapshot = snapshot.map_err(|error| error.to_string())?;
-    let runtime = RuntimeEnvBuilder::new().with_object_store_registry(tables.object_store_registry());
-    let context = SessionContext::new_with_config_rt(SessionConfig::new(), runtime.build_arc().unwrap());
+    let context = fixtures::session(&tables);
     let frame = context.read_table(snapshot.provider()).map_err(|error| error.to_string())?;
     let actual = frame.collect().await.map_err(|error| error.to_string())?;
     let wanted = read_parquet(&expected.join("table_content"));
     same_types(&snapshot, &wanted)?;
+    same_when_filtered(&context, &snapshot, &actual).await?;
     let columns: Vec<String> = wanted[0].schema().fields().iter().map(|field| field.name().clone()).collect();
     let (actual, wanted) = (lines(&actual, &columns), lines(&wanted, &columns));
     if let Some(count) = snapshot.row_count
@@ -73,10 +75,42 @@ async fn check(case: &Path, expected: &Path) -> Result<(), String> {
     {
         return Err(format!("row_count is {count}, there are {} rows", wanted.len()));
     }
-    match actual == wanted {
-        true => Ok(()),
-        false => Err(format!("rows differ:\n  got    {actual:?}\n  wanted {wanted:?}")),
+    if actual != wanted {
+        return Err(format!("rows differ:\n  got    {actual:?}\n  wanted {wanted:?}"));
     }
+    Ok(())
+}
+
+/// Predicates that the scan takes over (partitions, statistics, Parquet pages) keep the rows that a plain filter keeps.
+async fn same_when_filtered(
+    context: &SessionContext,
+    snapshot: &TableSnapshot,
+    rows: &[RecordBatch],
+) -> Result<(), String> {
+    let Some(first) = rows.iter().find(|batch| batch.num_rows() > 0) else { return Ok(()) };
+    let in_memory: Arc<dyn TableProvider> =
+        Arc::new(MemTable::try_new(snapshot.schema.clone(), vec![rows.to_vec()]).unwrap());
+    for (at, field) in snapshot.schema.fields().iter().enumerate().filter(|(_, field)| !field.data_type().is_nested()) {
+        let value = ScalarValue::try_from_array(first.column(at), first.num_rows() - 1).unwrap();
+        let column = ident(field.name());
+        for predicate in [
+            column.clone().eq(lit(value.clone())),
+            column.clone().gt(lit(value.clone())),
+            column.clone().not_eq(lit(value)),
+            column.clone().is_null(),
+            column.is_not_null(),
+        ] {
+            let count = async |provider: Arc<dyn TableProvider>| {
+                context.read_table(provider)?.filter(predicate.clone())?.count().await
+            };
+            let (wanted, got) = (count(in_memory.clone()).await.unwrap(), count(snapshot.provider()).await);
+            let got = got.map_err(|error| format!("{predicate}: {error}"))?;
+            if got != wanted {
+                return Err(format!("{predicate} keeps {got} rows instead of {wanted}"));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn read_parquet(folder: &Path) -> Vec<RecordBatch> {
@@ -97,10 +131,10 @@ fn same_types(snapshot: &TableSnapshot, wanted: &[RecordBatch]) -> Result<(), St
             return Err(format!("column {}: got {actual}, wanted {wanted}", field.name()));
         }
     }
-    match snapshot.schema.fields().len() == wanted[0].num_columns() {
-        true => Ok(()),
-        false => Err(format!("columns: {:?}", snapshot.schema)),
+    if snapshot.schema.fields().len() != wanted[0].num_columns() {
+        return Err(format!("columns: {:?}", snapshot.schema));
     }
+    Ok(())
 }
 
 /// The type without what only encodes: views are text, the inner fields of lists and maps have no names, and a file's

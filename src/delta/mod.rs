@@ -18,6 +18,10 @@
 mod acceptance;
 mod commits;
 mod error;
+#[cfg(test)]
+mod fake_s3;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod registry;
 mod rooted;
 mod snapshot;

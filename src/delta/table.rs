@@ -231,7 +231,11 @@ impl Entry {
         let previous = self.checked.load_full().map(|checked| Arc::clone(&checked.snapshot));
         let Some(previous) = previous else { return self.open(flight).await };
         let (next, current) = tokio::try_join!(self.head(previous.version + 1), self.head(previous.version))?;
-        let same_table = current.map(Into::into) == previous.commit_file;
+        let same_table = match current {
+            Some(current) => previous.commit_file.as_ref() == Some(&current.into()),
+            // cleaned up already when the version was read, so the checkpoint stands for it
+            None => previous.commit_file.is_none() && self.last_checkpoint().await?.is_some(),
+        };
         match (same_table, next) {
             (true, None) => Ok(previous),
             (true, Some(_)) => self.refresh(flight, &previous).await,
@@ -242,7 +246,7 @@ impl Entry {
 
     async fn open(&self, flight: &mut Flight) -> Result<Arc<TableSnapshot>, DeltaError> {
         // a store that does not answer is noticed by a small request before a large one
-        answered(self.store.head(&self.log_path.clone().join("_last_checkpoint"))).await?;
+        self.last_checkpoint().await?;
         let mut table = DeltaTable::new(self.log_store.clone());
         within(LOG_TIMEOUT, table.load()).await?;
         let snapshot = self.snapshot_of(&table, None).await?;
@@ -276,7 +280,14 @@ impl Entry {
             last_data_commit: found.last_data_commit.or(previous.and_then(|previous| previous.last_data_commit)),
         };
         let commit_file = self.head(version).await?.map(Into::into);
-        Ok(Arc::new(TableSnapshot::new(state, times, commit_file)?))
+        let state = state.clone();
+        // counting the files of a large table takes longer than a turn on an async thread may
+        let counted = tokio::task::spawn_blocking(move || TableSnapshot::new(&state, times, commit_file)).await;
+        counted.map_err(|error| DeltaError::Corrupt { reason: scrub(&error.to_string()) })?.map(Arc::new)
+    }
+
+    async fn last_checkpoint(&self) -> Result<Option<ObjectMeta>, DeltaError> {
+        answered(self.store.head(&self.log_path.clone().join("_last_checkpoint"))).await
     }
 
     async fn head(&self, version: u64) -> Result<Option<ObjectMeta>, DeltaError> {
