@@ -33,7 +33,9 @@ pub enum StartError {
     Tls(#[from] wire::tls::TlsError),
     #[error("cannot start the query engine: {0}")]
     Engine(#[from] datafusion::common::DataFusionError),
-    #[error("cannot read the credentials: {0}")]
+    #[error("cannot read the credentials file {path}: {source}")]
+    CredentialsFile { path: String, source: io::Error },
+    #[error("cannot use the credentials: {0}")]
     Credentials(#[from] crate::delta::DeltaError),
     #[error("cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
@@ -58,11 +60,11 @@ impl Server {
         let catalog = Live::open(&path)
             .map_err(|source| StartError::Catalog { path: path.display().to_string(), source })?;
         log_problems(&catalog);
-        let tables = Tables::new(Stores::new(config.credentials.as_deref())?);
+        let tables = Tables::new(stores(config)?);
         let limits = engine::Limits {
             memory_bytes: config.memory_limit.as_usize(),
             spill_dir: config.spill_dir.clone(),
-            spill_bytes: config.spill_limit.as_u64(),
+            spill_bytes: config.spill_limit.as_usize() as u64,
             parallelism: config.threads.get(),
         };
         let engine = Engine::new(&limits, tables.object_store_registry())?;
@@ -156,6 +158,18 @@ impl Server {
     }
 }
 
+/// Named credentials from the environment and, where one is given, from a file.
+fn stores(config: &Config) -> Result<Stores, StartError> {
+    let text = match &config.credentials {
+        None => None,
+        Some(path) => Some(std::fs::read_to_string(path).map_err(|source| StartError::CredentialsFile {
+            path: path.display().to_string(),
+            source,
+        })?),
+    };
+    Ok(Stores::new(std::env::vars(), text.as_deref())?)
+}
+
 fn log_problems(catalog: &Live) {
     for problem in &catalog.status().problems {
         match problem.severity {
@@ -169,8 +183,8 @@ fn log_problems(catalog: &Live) {
 ///
 /// # Errors
 /// When the server cannot start.
-pub async fn run(config: Config) -> Result<(), StartError> {
-    let server = Server::start(&config).await?;
+pub async fn run(config: &Config) -> Result<(), StartError> {
+    let server = Server::start(config).await?;
     announce(&server);
     let stop = CancellationToken::new();
     let signalled = stop.clone();

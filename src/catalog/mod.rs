@@ -7,8 +7,8 @@ pub mod model;
 pub mod snapshot;
 mod units;
 mod validate;
+pub mod verifier;
 pub mod watch;
 mod yaml;
 
 pub use units::parse_duration;
-pub mod verifier;

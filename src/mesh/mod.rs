@@ -10,17 +10,19 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use datafusion::execution::session_state::SessionState;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::principal::Principal;
 use crate::access::visible::{Visible, VisibleCache};
-use crate::catalog::model::{Catalog, Location};
+use crate::catalog::model::{Location, Product};
 use crate::catalog::snapshot::Snapshot;
 use crate::catalog::watch::Live;
 use crate::delta::{DeltaError, TableLocation, TableSnapshot, Tables};
 use crate::engine::Engine;
 use crate::error::{Error, Result, SqlState};
 use crate::quality::Scores;
+use crate::quality::runner::{self, EachProduct};
 pub use relations::{RelationCache, RelationKey};
 
 /// Everything that outlives a session.
@@ -88,6 +90,12 @@ impl Mesh {
         self.tables.snapshot(&table_location(location), staleness).await.map_err(|e| delta_error(&e))
     }
 
+    /// Rows of this version of a product's table, where the table's statistics tell.
+    pub fn row_count(&self, product: &Product, version: u64) -> Option<u64> {
+        let location = product.delta_port()?.location.as_ref()?;
+        self.tables.latest_seen(&table_location(location)).filter(|seen| seen.version == version)?.row_count
+    }
+
     /// Where a relation of `data_catalog` is kept between statements.
     pub fn relation_key(&self, name: &'static str, visible: &Visible) -> RelationKey {
         RelationKey {
@@ -101,16 +109,13 @@ impl Mesh {
     /// Watches the folder, measures quality and drops tables that left, until the server stops.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let watch = Arc::clone(&self.catalog).watch(shutdown.clone());
-        let measure = crate::quality::runner::run(
-            {
-                let mesh = Arc::clone(&self);
-                move || measured_products(mesh.catalog.current().catalog)
-            },
-            self.tables.clone(),
-            Arc::clone(&self.scores),
-            Arc::clone(self.engine.base()),
-            shutdown.clone(),
-        );
+        let each_product: Arc<EachProduct> = Arc::new({
+            let catalog = Arc::clone(&self.catalog);
+            move |visit: &mut dyn FnMut(&Product)| catalog.current().catalog.products.values().for_each(visit)
+        });
+        let state = SessionState::clone(self.engine.base());
+        let scores = Arc::clone(&self.scores);
+        let measure = runner::run(self.tables.clone(), each_product, state, scores, shutdown.clone());
         let forget = Arc::clone(&self).forget_tables(shutdown);
         tokio::join!(watch, measure, forget);
     }
@@ -134,14 +139,6 @@ impl Mesh {
             self.tables.retain(&referenced);
         }
     }
-}
-
-fn measured_products(catalog: &Catalog) -> Vec<(crate::catalog::model::Product, TableLocation)> {
-    let located = |product: &crate::catalog::model::Product| {
-        let location = product.delta_port()?.location.as_ref().map(table_location)?;
-        Some((product.clone(), location))
-    };
-    catalog.products.values().filter_map(located).collect()
 }
 
 /// A contract's location as the `delta` room names it.

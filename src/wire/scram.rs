@@ -393,7 +393,7 @@ fn mock_verifier(mock_secret: &[u8; 32], user: &str) -> ScramVerifier {
     let key = hmac::Key::new(hmac::HMAC_SHA256, mock_secret);
     let salt = hmac::sign(&key, user.as_bytes()).as_ref().iter().copied().take(SALT_BYTES).collect();
     ScramVerifier {
-        iterations: DEFAULT_ITERATIONS,
+        iterations: DEFAULT_ITERATIONS.get(),
         salt,
         stored_key: vec![0; KEY_BYTES],
         server_key: vec![0; KEY_BYTES],

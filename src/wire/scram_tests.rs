@@ -1,6 +1,9 @@
 //! Tests of the SCRAM exchange: RFC 7677's example, a whole client, and every refusal.
 
+use std::num::NonZeroU32;
+
 use super::*;
+use crate::catalog::credentials::parse_verifier;
 use crate::catalog::verifier::make_verifier;
 
 const SECRET: [u8; 32] = [7; 32];
@@ -64,7 +67,7 @@ impl Client {
 }
 
 fn exchange(password: &str, endpoint_hash: Option<&[u8]>) -> Exchange {
-    let verifier = make_verifier(password, 10).expect("a verifier");
+    let verifier = make_verifier(password, NonZeroU32::MIN).expect("a verifier");
     Exchange::new(Some(&verifier), &SECRET, "anna", endpoint_hash.map(<[u8]>::to_vec))
 }
 
@@ -77,7 +80,7 @@ fn refusal(result: Result<Vec<u8>>) -> (&'static str, String, String) {
 
 #[test]
 fn rfc_7677_example() {
-    let verifier: ScramVerifier = RFC_VERIFIER.parse().expect("a verifier");
+    let verifier = parse_verifier(RFC_VERIFIER).expect("a verifier");
     let mut exchange = Exchange::new(Some(&verifier), &SECRET, "user", None);
     let server_first = exchange
         .client_first_with_nonce(SCRAM_SHA_256, b"n,,n=user,r=rOprNGfwEbeRWgbNEkqO", "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0")
@@ -153,7 +156,7 @@ fn a_client_that_knows_the_mock_keys_still_fails() {
     // All keys of the mock are zero: the proof that fits them is the signature itself, XOR a key that hashes to zero,
     // which nobody has; `doomed` must hold even if somebody had.
     let mut exchange = Exchange::new(None, &SECRET, "anna", None);
-    let verifier = make_verifier("secret", 10).expect("a verifier");
+    let verifier = make_verifier("secret", NonZeroU32::MIN).expect("a verifier");
     exchange.verifier = verifier;
     let client = Client::new("secret", "n,,", b"");
     let challenge = exchange.client_first(SCRAM_SHA_256, &client.first()).expect("a challenge");

@@ -17,7 +17,7 @@ pub fn check_rows(context: &Context) -> Result<RecordBatch> {
     for product in context.visible.products().filter_map(|visible| visible.of(catalog)) {
         let measured = context.mesh.scores.get(&product.id);
         for (index, check) in product.quality_checks.iter().enumerate() {
-            let score = measured.as_ref().and_then(|m| m.checks.get(index)).and_then(|result| result.score);
+            let score = measured.as_ref().and_then(|m| m.results.get(index)).and_then(|result| result.outcome.score());
             rows.push((product, check, score));
         }
     }
@@ -59,8 +59,8 @@ pub fn score_rows(context: &Context) -> Result<RecordBatch> {
         .text("dimension", rows.iter().map(|(_, _, dimension, _)| Some(dimension)))
         .float8("score", rows.iter().map(|(.., score)| Some(*score)))
         .float8("quality_score", rows.iter().map(|(_, m, ..)| Some(m.quality_score)))
-        .text("quality_status", rows.iter().map(|(_, m, ..)| Some(m.status.as_str())))
-        .int8("delta_version", rows.iter().map(|(_, m, ..)| i64::try_from(m.version).ok()))
-        .timestamp("measured_at", rows.iter().map(|(_, m, ..)| Some(m.measured_at)))
+        .text("quality_status", rows.iter().map(|(_, m, ..)| Some(m.status().as_str())))
+        .int8("delta_version", rows.iter().map(|(_, m, ..)| m.delta_version.and_then(|v| i64::try_from(v).ok())))
+        .timestamp("measured_at", rows.iter().map(|(_, m, ..)| m.measured_at))
         .finish()
 }
