@@ -78,7 +78,7 @@ impl Mesh {
             ));
         };
         let principal = Arc::new(Principal::from(found));
-        let visible = self.visible.get(snapshot.catalog, snapshot.generation, &principal);
+        let visible = self.visible.get(&snapshot.catalog, snapshot.generation, &principal);
         Ok(View { snapshot, principal, visible })
     }
 
@@ -130,7 +130,7 @@ impl Mesh {
             }
             let snapshot = self.catalog.current();
             let referenced: HashSet<TableLocation> = snapshot
-                .catalog()
+                .catalog
                 .products
                 .values()
                 .filter_map(|product| product.delta_port()?.location.as_ref())

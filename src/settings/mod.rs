@@ -109,7 +109,7 @@ impl Settings {
             changed: BTreeMap::new(),
             initial: BTreeMap::new(),
             before_local: BTreeMap::new(),
-            time_zone: TimeZone::utc(),
+            time_zone: TimeZone::UTC,
             search_path: vec!["$user".to_owned(), "public".to_owned()],
             revision: 0,
         };
@@ -299,7 +299,7 @@ impl Settings {
     fn refresh_parsed(&mut self) {
         self.revision += 1;
         let zone = self.get("timezone").and_then(|name| TimeZone::parse(&name));
-        self.time_zone = zone.unwrap_or_else(TimeZone::utc);
+        self.time_zone = zone.unwrap_or(TimeZone::UTC);
         self.search_path = split_path(&self.get("search_path").unwrap_or_default());
     }
 

@@ -94,11 +94,12 @@ impl Connection {
             )));
         }
         result_formats.iter().try_for_each(|code| format(*code).map(drop))?;
+        let zone = self.session.settings().lock().time_zone().clone();
         let parameters = values
             .iter()
             .zip(oids)
             .enumerate()
-            .map(|(index, (value, oid))| decode_parameter(oid, format_of(formats, index)?, value.as_deref()))
+            .map(|(index, (value, oid))| decode_parameter(oid, format_of(formats, index)?, value.as_deref(), &zone))
             .collect::<Result<Vec<ScalarValue>>>()?;
         self.session.bind(portal, prepared, parameters, result_formats)?;
         reply::bind_complete(&mut self.channel.output);

@@ -17,7 +17,7 @@ pub fn check_rows(context: &Context) -> Result<RecordBatch> {
     for product in context.visible.products().filter_map(|visible| visible.of(catalog)) {
         let measured = context.mesh.scores.get(&product.id);
         for (index, check) in product.quality_checks.iter().enumerate() {
-            let score = measured.as_ref().and_then(|m| m.results.get(index)).and_then(|result| result.outcome.score());
+            let score = measured.as_ref().and_then(|m| m.results.get(index)).and_then(|result| result.score());
             rows.push((product, check, score));
         }
     }

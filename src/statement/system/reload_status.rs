@@ -22,7 +22,7 @@ pub fn rows(context: &Context) -> Result<RecordBatch> {
     let all = rows.iter().map(|_| governs);
     Columns::new()
         .int8("generation", all.clone().map(|g| g.then_some(i64::try_from(status.generation).unwrap_or(i64::MAX))))
-        .text("state", rows.iter().map(|_| Some(status.state.as_str())))
+        .text("state", rows.iter().map(|_| Some(status.state)))
         .timestamp("loaded_at", all.clone().map(|g| g.then_some(status.loaded_at)))
         .timestamp("last_attempt_at", all.clone().map(|g| g.then_some(status.last_attempt_at)))
         .timestamp("invalid_since", all.map(|g| status.invalid_since.filter(|_| g)))
