@@ -710,6 +710,11 @@ mod tests {
     }
 
     #[test]
+    fn json_is_yaml() {
+        assert_eq!(problems("{\n\t\"a\": [\n\t\t\"x\",\r\n\t\t\"\\u00e9\"\n\t]\n}\n", &["a"]), Vec::<String>::new());
+    }
+
+    #[test]
     fn an_alias_stands_for_its_anchor() {
         let findings = Findings::new(Path::new("f.yaml"));
         let root = parse("a: &x [one, two]\nb: *x\n", &findings).unwrap();
