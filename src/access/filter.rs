@@ -33,8 +33,9 @@ use datafusion::sql::sqlparser::ast::{
     Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Value, visit_expressions_mut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::Parser;
-use datafusion::sql::sqlparser::tokenizer::Token;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
 use super::decide::{ReadScope, RowRule};
 use super::principal::Principal;
@@ -168,11 +169,7 @@ impl Compiler<'_> {
         if text.len() > ROW_FILTER_BYTES_MAX {
             return Err(format!("longer than {ROW_FILTER_BYTES_MAX} bytes"));
         }
-        let mut parser = Parser::new(&PostgreSqlDialect {}).try_with_sql(text).map_err(|error| error.to_string())?;
-        let mut sql = parser.parse_expr().map_err(|error| error.to_string())?;
-        if parser.peek_token().token != Token::EOF {
-            return Err(format!("unexpected text from {:?} on", parser.peek_token().token.to_string()));
-        }
+        let mut sql = parse(text)?;
         if let ControlFlow::Break(why) = visit_expressions_mut(&mut sql, |expr| self.bind_principal(expr)) {
             return Err(why);
         }
@@ -280,6 +277,25 @@ impl Compiler<'_> {
             _ => false,
         };
         (!is_allowed).then(|| format!("{node} is not allowed in a row filter"))
+    }
+}
+
+/// The text as one PostgreSQL expression. `CURRENT_USER()` is understood as `CURRENT_USER`, as in the discovery query.
+fn parse(text: &str) -> Result<SqlExpr, String> {
+    let dialect = PostgreSqlDialect {};
+    let mut tokens = Tokenizer::new(&dialect, text).tokenize().map_err(|error| error.to_string())?;
+    tokens.retain(|token| !matches!(token, Token::Whitespace(_)));
+    let is_user = |token: &Token| matches!(token, Token::Word(word) if matches!(word.keyword, Keyword::CURRENT_USER | Keyword::SESSION_USER));
+    while let Some(at) =
+        tokens.windows(3).position(|next| is_user(&next[0]) && next[1..] == [Token::LParen, Token::RParen])
+    {
+        tokens.drain(at + 1..at + 3);
+    }
+    let mut parser = Parser::new(&dialect).with_tokens(tokens);
+    let sql = parser.parse_expr().map_err(|error| error.to_string())?;
+    match parser.peek_token().token {
+        Token::EOF => Ok(sql),
+        other => Err(format!("unexpected text from {:?} on", other.to_string())),
     }
 }
 
@@ -455,5 +471,184 @@ impl ContextProvider for Allowed {
 
     fn udwf_names(&self) -> Vec<String> {
         Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::{Array, AsArray, Decimal128Array, Int32Array, StringArray};
+    use datafusion::arrow::datatypes::{Field, Schema};
+
+    use super::*;
+    use crate::access::testing::user;
+
+    fn schema() -> SchemaRef {
+        Arc::new(Schema::new(vec![
+            Field::new("x", DataType::Int32, true),
+            Field::new("region", DataType::Utf8, true),
+            Field::new("amount", DataType::Decimal128(10, 2), true),
+            Field::new("Odd Name", DataType::Utf8, true),
+        ]))
+    }
+
+    /// Three rows: (1, 'EU', 5.00, 'sales'), (2, 'US', 20.00, 'hr'), (NULL, NULL, NULL, NULL).
+    fn rows() -> RecordBatch {
+        let amount = Decimal128Array::from(vec![Some(500), Some(2000), None]).with_precision_and_scale(10, 2).unwrap();
+        RecordBatch::try_new(
+            schema(),
+            vec![
+                Arc::new(Int32Array::from(vec![Some(1), Some(2), None])),
+                Arc::new(StringArray::from(vec![Some("EU"), Some("US"), None])),
+                Arc::new(amount),
+                Arc::new(StringArray::from(vec![Some("sales"), Some("hr"), None])),
+            ],
+        )
+        .unwrap()
+    }
+
+    fn compile(rules: Vec<RowRule>, domains: &[&str]) -> Result<CompiledScope, String> {
+        let mut ann = user("ann", &[]);
+        ann.attributes.insert("region".to_owned(), "EU".to_owned());
+        ann.attributes.insert("quote".to_owned(), "' OR true --".to_owned());
+        let domains = domains.iter().map(|&domain| DomainName(domain.to_owned())).collect();
+        let scope = ReadScope { row_rules: rules, hidden_columns: Vec::new() };
+        CompiledScope::compile(&scope, &Principal::from(&ann), &domains, &schema())
+    }
+
+    fn filter(text: &str) -> RowRule {
+        RowRule::Filter { text: text.to_owned() }
+    }
+
+    /// How many of the three rows are admitted.
+    fn admitted(rules: Vec<RowRule>, domains: &[&str]) -> Vec<usize> {
+        let Some(filter) = compile(rules, domains).unwrap().row_filter else { return vec![0, 1, 2] };
+        let mask = filter.physical.evaluate(&rows()).unwrap().into_array(3).unwrap();
+        let mask = mask.as_boolean();
+        (0..3).filter(|&row| mask.is_valid(row) && mask.value(row)).collect()
+    }
+
+    #[test]
+    fn filters_admit_the_right_rows() {
+        for (text, expected) in [
+            ("region = 'EU'", &[0_usize][..]),
+            ("region = principal_attribute('region')", &[0]),
+            ("region <> principal_attribute('region')", &[1]),
+            ("region = principal_attribute('absent')", &[]),
+            ("region <> principal_attribute('absent')", &[]),
+            ("region IS NULL OR region = principal_attribute('absent')", &[2]),
+            ("region = principal_attribute('quote')", &[]),
+            ("lower(region) = 'eu'", &[0]),
+            ("coalesce(region, 'EU') = 'EU'", &[0, 2]),
+            ("region IN ('EU', 'US')", &[0, 1]),
+            ("region NOT IN ('EU')", &[1]),
+            ("region LIKE 'E%'", &[0]),
+            ("region ILIKE 'e_'", &[0]),
+            ("x BETWEEN 1 AND 1", &[0]),
+            ("x > 1", &[1]),
+            ("x > 1.5", &[1]),
+            ("amount > 10", &[1]),
+            ("x = CAST('1' AS int)", &[0]),
+            ("x = 1 + 1", &[1]),
+            ("CASE WHEN x = 1 THEN true ELSE region = 'US' END", &[0, 1]),
+            ("NOT (x = 1)", &[1]),
+            ("x IS DISTINCT FROM 1", &[1, 2]),
+            ("current_user = 'ann'", &[0, 1, 2]),
+            ("CURRENT_USER() = 'bob'", &[]),
+            ("\"Odd Name\" = 'hr'", &[1]),
+            ("true", &[0, 1, 2]),
+            ("NULL", &[]),
+            ("NULL::boolean", &[]),
+        ] {
+            assert_eq!(admitted(vec![filter(text)], &[]), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_may_fail_change_or_reach_out_is_refused() {
+        for text in [
+            "",
+            "x",
+            "region",
+            "x = ",
+            "x = 1; drop table t",
+            "x = 1 x",
+            "unknown = 1",
+            "other.x = 1",
+            "1/x = 1",
+            "1/0 = 1",
+            "1/x = principal_attribute('absent')",
+            "x + 1 = 2",
+            "-x = 1",
+            "x % 2 = 0",
+            "CAST(region AS int) = 1",
+            "region::int = 1",
+            "CAST(x AS bigint) = 1",
+            "TRY_CAST(region AS int) = 1",
+            "random() < 0.5",
+            "now() > '2024-01-01'",
+            "uuid() = region",
+            "count(x) = 1",
+            "sqrt(x) = 1",
+            "repeat(region, 1000000000) = ''",
+            "region ~ '(a+)+$'",
+            "region LIKE region",
+            "region SIMILAR TO 'a'",
+            "EXISTS (SELECT 1)",
+            "x IN (SELECT 1)",
+            "x = (SELECT 1)",
+            "x = $1",
+            "@@version = 'x'",
+            "row_number() OVER () = 1",
+            "principal_attribute() = 'x'",
+            "principal_attribute(region) = 'x'",
+            "principal_attribute('a', 'b') = 'x'",
+            "current_user('x') = 'x'",
+            "x = 'not a number'",
+            "region || 'x' = 'y'",
+        ] {
+            assert!(compile(vec![filter(text)], &[]).is_err(), "{text}");
+            assert!(check_row_filter(text, &schema()).is_err(), "{text}");
+        }
+        let long = format!("region = '{}'", "x".repeat(ROW_FILTER_BYTES_MAX));
+        assert!(compile(vec![filter(&long)], &[]).is_err());
+        let deep = format!("{}x = 1{}", "(".repeat(5000), ")".repeat(5000));
+        assert!(compile(vec![filter(&deep)], &[]).is_err());
+        assert_eq!(check_row_filter("region = principal_attribute('region')", &schema()), Ok(()));
+    }
+
+    #[test]
+    fn rows_of_readable_domains() {
+        let rule = || RowRule::DomainColumn { column: "Odd Name".to_owned() };
+        assert_eq!(admitted(vec![rule()], &["sales", "marketing"]), [0]);
+        assert_eq!(admitted(vec![rule()], &["sales", "hr"]), [0, 1]);
+        assert_eq!(admitted(vec![rule()], &[]), [0; 0]);
+        assert_eq!(admitted(vec![rule(), filter("x = 2")], &["sales"]), [0; 0]);
+        let column = |column: &str| vec![RowRule::DomainColumn { column: column.to_owned() }];
+        assert!(compile(column("odd name"), &["sales"]).is_err());
+        assert!(compile(column("x"), &["sales"]).is_err());
+    }
+
+    #[test]
+    fn one_of_several() {
+        let any = |texts: &[&str]| RowRule::AnyOf(texts.iter().map(|text| filter(text)).collect());
+        assert_eq!(admitted(vec![any(&["x = 1", "region = 'US'"])], &[]), [0, 1]);
+        assert_eq!(admitted(vec![any(&["x = 1", "region = 'US'"]), filter("x > 1")], &[]), [1]);
+        assert_eq!(admitted(vec![any(&[])], &[]), [0; 0]);
+        assert!(compile(vec![any(&["x = 1", "1/x = 1"])], &[]).is_err(), "one that is refused denies all");
+    }
+
+    #[test]
+    fn hidden_columns() {
+        let visible = |hidden: &[&str]| {
+            let hidden: Vec<String> = hidden.iter().map(|&name| name.to_owned()).collect();
+            visible_columns(&hidden, &schema())
+        };
+        assert_eq!(visible(&[]), Ok(vec![0, 1, 2, 3]));
+        assert_eq!(visible(&["region"]), Ok(vec![0, 2, 3]));
+        assert_eq!(visible(&["REGION"]), Ok(vec![0, 2, 3]));
+        assert_eq!(visible(&["region.code"]), Ok(vec![0, 2, 3]));
+        assert!(visible(&["renamed"]).is_err(), "a rename unmasks nothing");
+        assert!(!compile(vec![filter("x = 1")], &[]).unwrap().is_whole());
+        assert!(compile(vec![], &[]).unwrap().is_whole());
     }
 }

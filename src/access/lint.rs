@@ -16,7 +16,6 @@ use datafusion::physical_plan::analyze::AnalyzeExec;
 use datafusion::physical_plan::buffer::BufferExec;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::coop::CooperativeExec;
-use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::explain::ExplainExec;
 use datafusion::physical_plan::filter::FilterExec;
@@ -40,7 +39,7 @@ use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowAggExec};
 use datafusion::physical_plan::work_table::WorkTableExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 
-use super::secure::SecureScanExec;
+use super::scan::SecureScanExec;
 use super::whole::WholeScanExec;
 use crate::error::{Error, Result};
 
@@ -66,10 +65,10 @@ impl Secured {
         execute_stream(Arc::clone(&self.0), context)
     }
 
-    /// The plan as EXPLAIN shows it, one operator a line.
+    /// The plan itself, for display and metrics. To run it, use [`Self::execute_stream`].
     #[must_use]
-    pub fn display(&self) -> String {
-        DisplayableExecutionPlan::new(self.0.as_ref()).indent(false).to_string()
+    pub fn plan(&self) -> &Arc<dyn ExecutionPlan> {
+        &self.0
     }
 }
 
@@ -155,4 +154,132 @@ fn is_operator(any: &dyn Any) -> bool {
         UnnestExec,
         WindowAggExec,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt;
+
+    use datafusion::common::tree_node::TreeNodeRecursion;
+    use datafusion::common::{Result, internal_err};
+    use datafusion::datasource::MemTable;
+    use datafusion::physical_plan::{DisplayAs, DisplayFormatType, PhysicalExpr, PlanProperties};
+    use datafusion::prelude::{ParquetReadOptions, SessionContext};
+
+    use super::*;
+
+    async fn plan(context: &SessionContext, sql: &str) -> Arc<dyn ExecutionPlan> {
+        let logical = context.state().create_logical_plan(sql).await.unwrap();
+        context.state().create_physical_plan(&logical).await.unwrap()
+    }
+
+    fn refused(plan: &Arc<dyn ExecutionPlan>) -> bool {
+        lint(plan).is_err_and(|error| error.sqlstate().code() == "XX000" && !error.message().contains("Exec"))
+    }
+
+    #[tokio::test]
+    async fn plans_that_make_their_own_rows_pass() {
+        let context = SessionContext::new();
+        for sql in [
+            "select 1",
+            "select * from (values (1), (2)) t(x) where x > 1 order by x limit 1",
+            "select * from generate_series(1, 3)",
+            "with recursive t(n) as (select 1 union all select n + 1 from t where n < 3) select * from t",
+            "select a.x, sum(b.x) over (order by a.x) from (values (1)) a(x) join (values (1)) b(x) on a.x = b.x",
+            "select (select max(x) from (values (1)) t(x)), count(*) from (values (1)) u(y) group by y union select 1, 2",
+            "select unnest([1, 2])",
+            "select 1 where false",
+            "explain select 1",
+            "explain analyze select 1",
+        ] {
+            let plan = plan(&context, sql).await;
+            lint(&plan).unwrap_or_else(|error| panic!("{sql}: {error}"));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_bare_file_scan_is_refused_wherever_it_stands() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("rows.parquet");
+        let context = SessionContext::new();
+        let copy = format!("copy (values (1), (2)) to '{}' stored as parquet", file.display());
+        let sink = plan(&context, &copy).await;
+        assert!(refused(&sink), "a sink");
+        datafusion::physical_plan::collect(sink, context.task_ctx()).await.unwrap();
+        context.register_parquet("files", file.to_str().unwrap(), ParquetReadOptions::default()).await.unwrap();
+        for sql in [
+            "select * from files",
+            "select 1 where 1 in (select column1 from files)",
+            "select (select min(column1 + 1) from files)",
+            "select * from (values (1)) t(x) join files on x = column1",
+            "select 1 union all select column1 from files",
+            "explain analyze select * from files",
+        ] {
+            assert!(refused(&plan(&context, sql).await), "{sql}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_insert_is_refused() {
+        let context = SessionContext::new();
+        let values = plan(&context, "select 1 as x").await;
+        let table = MemTable::try_new(values.schema(), vec![vec![]]).unwrap();
+        context.register_table("t", Arc::new(table)).unwrap();
+        assert!(refused(&plan(&context, "insert into t values (1)").await));
+    }
+
+    /// An operator that nobody has judged; it claims to be its child when asked for its type.
+    #[derive(Debug)]
+    struct Unknown(Option<Arc<dyn ExecutionPlan>>, Arc<PlanProperties>);
+
+    impl DisplayAs for Unknown {
+        fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("Unknown")
+        }
+    }
+
+    impl ExecutionPlan for Unknown {
+        fn name(&self) -> &'static str {
+            "UnknownExec"
+        }
+
+        fn downcast_delegate(&self) -> Option<&dyn ExecutionPlan> {
+            self.0.as_deref()
+        }
+
+        fn properties(&self) -> &Arc<PlanProperties> {
+            &self.1
+        }
+
+        fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+            self.0.iter().collect()
+        }
+
+        fn apply_expressions(
+            &self,
+            _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+        ) -> Result<TreeNodeRecursion> {
+            Ok(TreeNodeRecursion::Continue)
+        }
+
+        fn with_new_children(self: Arc<Self>, _: Vec<Arc<dyn ExecutionPlan>>) -> Result<Arc<dyn ExecutionPlan>> {
+            Ok(self)
+        }
+
+        fn execute(&self, _: usize, _: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+            internal_err!("never executed")
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_unknown_is_refused() {
+        let known = plan(&SessionContext::new(), "select 1").await;
+        let properties = Arc::clone(known.properties());
+        let leaf: Arc<dyn ExecutionPlan> = Arc::new(Unknown(None, Arc::clone(&properties)));
+        let operator: Arc<dyn ExecutionPlan> = Arc::new(Unknown(Some(Arc::clone(&known)), properties));
+        assert!(refused(&leaf) && refused(&operator));
+        let above: Arc<dyn ExecutionPlan> = Arc::new(CoalescePartitionsExec::new(leaf));
+        assert!(refused(&above) && secure(above).is_err());
+        assert!(Arc::ptr_eq(secure(Arc::clone(&known)).unwrap().plan(), &known));
+    }
 }

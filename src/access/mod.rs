@@ -19,6 +19,7 @@ mod glob;
 pub mod leakproof;
 pub mod lint;
 pub mod principal;
+mod scan;
 pub mod secure;
 #[cfg(test)]
 mod testing;

@@ -4,8 +4,11 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::decide::{Access, Rulebook};
+use datafusion::arrow::datatypes::SchemaRef;
+
+use super::decide::{Access, ReadScope, Rulebook};
 use super::domains::{DomainAccess, Privilege, domain_access};
+use super::filter::CompiledScope;
 use super::fingerprint::Fingerprint;
 use super::principal::Principal;
 use crate::catalog::model::{Catalog, DomainName, Product, ProductId};
@@ -96,6 +99,11 @@ impl Visible {
     #[must_use]
     pub fn readable_domains(&self) -> &BTreeSet<DomainName> {
         &self.readable_domains
+    }
+
+    /// Binds a decision of this view to the schema of the product's table; `Err` as in [`CompiledScope::compile`].
+    pub fn compile(&self, scope: &ReadScope, schema: &SchemaRef) -> Result<CompiledScope, String> {
+        CompiledScope::compile(scope, &self.principal, &self.readable_domains, schema)
     }
 
     /// The domains that exist for the principal: those that it may read and those with a product that it may discover.
@@ -242,5 +250,75 @@ impl CacheState {
         }
         self.clock += 1;
         self.views.insert(key, (self.clock, Arc::clone(view)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::testing::{catalog, product, user};
+    use crate::catalog::model::{AccessPolicy, Discoverable};
+
+    fn principal(name: &str, groups: &[&str]) -> Arc<Principal> {
+        Arc::new(Principal::from(&user(name, groups)))
+    }
+
+    fn mesh() -> Catalog {
+        let mut leads = product("marketing.leads");
+        leads.governance.discoverable = Discoverable::Mesh;
+        let mut secret = product("sales.secret");
+        secret.governance.access_policy = AccessPolicy::Restricted;
+        catalog(vec![product("sales.orders"), leads, secret, product("customer-success.Ticket-Log")], Vec::new())
+    }
+
+    #[test]
+    fn one_principal_sees_its_part_under_sql_names() {
+        let visible = Visible::new(&mesh(), 7, principal("ann", &["cs"]));
+        let seen: Vec<String> = visible.products().map(|p| format!("{}.{}", p.schema, p.table)).collect();
+        assert_eq!(seen, ["customer_success.ticket_log", "marketing.leads"]);
+        assert!(visible.lookup("customer_success", "ticket_log").unwrap().access.is_readable());
+        assert_eq!(*visible.lookup("marketing", "leads").unwrap().access, Access::DiscoverOnly);
+        for (schema, table) in
+            [("sales", "orders"), ("sales", "nothing"), ("nowhere", "orders"), ("Marketing", "leads")]
+        {
+            assert!(visible.lookup(schema, table).is_none(), "{schema}.{table}");
+        }
+        assert!(visible.get(&ProductId("sales.orders".to_owned())).is_none());
+        let leads = visible.get(&ProductId("marketing.leads".to_owned())).unwrap();
+        assert_eq!(leads.of(&mesh()).unwrap().name, "leads");
+        assert_eq!(visible.schemas().iter().collect::<Vec<_>>(), ["customer_success", "marketing"]);
+        let readable: Vec<&str> = visible.readable_domains().iter().map(DomainName::as_str).collect();
+        assert_eq!(readable, ["customer-success"]);
+    }
+
+    #[test]
+    fn a_hidden_product_does_not_stand_before_a_visible_one_of_the_same_sql_name() {
+        let mut shadowing = product("sales.a-b");
+        shadowing.governance.access_policy = AccessPolicy::Restricted;
+        shadowing.domain = DomainName("other".to_owned());
+        let mut mesh = catalog(vec![shadowing, product("sales.a_b")], Vec::new());
+        mesh.products.get_mut(&ProductId("sales.a-b".to_owned())).unwrap().domain = DomainName("SALES".to_owned());
+        let visible = Visible::new(&mesh, 1, principal("ann", &["sales"]));
+        assert_eq!(visible.lookup("sales", "a_b").unwrap().id.0, "sales.a_b");
+    }
+
+    #[test]
+    fn the_cache_keeps_the_newest_generation_and_not_too_many_principals() {
+        let (mesh, cache) = (mesh(), VisibleCache::default());
+        let ann = principal("ann", &["sales"]);
+        let first = cache.get(&mesh, 1, &ann);
+        assert!(Arc::ptr_eq(&first, &cache.get(&mesh, 1, &principal("ann", &["sales"]))));
+        assert!(!Arc::ptr_eq(&first, &cache.get(&mesh, 1, &principal("ann", &["sales", "cs"]))), "other groups");
+        let second = cache.get(&mesh, 2, &ann);
+        assert_eq!(second.generation(), 2);
+        let old = cache.get(&mesh, 1, &ann);
+        assert_eq!(old.generation(), 1);
+        assert!(Arc::ptr_eq(&second, &cache.get(&mesh, 2, &ann)), "an older generation displaces nothing");
+        for number in 0..VISIBLE_PRINCIPALS_MAX * 2 {
+            cache.get(&mesh, 2, &principal(&format!("user{number}"), &[]));
+            cache.get(&mesh, 2, &ann);
+        }
+        assert_eq!(cache.lock().views.len(), VISIBLE_PRINCIPALS_MAX);
+        assert!(Arc::ptr_eq(&second, &cache.get(&mesh, 2, &ann)), "what is used stays");
     }
 }
