@@ -1,7 +1,7 @@
 //! Writes the sample mesh's tables to `sample_data/`: `cargo run --example sample_mesh`.
 //!
 //! Every byte follows from the seed in `story.rs` and the dates written here and there: no clock, no system
-//! randomness, so a second run changes nothing. The contracts in `catalog/` are written by hand and not touched.
+//! randomness, so a second run changes nothing. The contracts in `catalog/` are not touched.
 //! The log is written by hand too, because the library's writer makes neither deletion vectors nor column mapping,
 //! and puts random names and the time of day into what it writes.
 

@@ -1,0 +1,5 @@
+//! The integration tests, in one binary because linking is slow.
+
+#![expect(clippy::unwrap_used, reason = "a test fails where something is not as it should be, helpers included")]
+
+mod sample_mesh;
