@@ -99,7 +99,7 @@ impl Connection {
             .iter()
             .zip(oids)
             .enumerate()
-            .map(|(index, (value, oid))| decode_parameter(oid, format_of(formats, index)?, value.as_deref(), &zone))
+            .map(|(index, (value, oid))| decode_parameter(oid, format_of(formats, index)?, value.as_deref(), zone))
             .collect::<Result<Vec<ScalarValue>>>()?;
         self.session.bind(portal, prepared, parameters, result_formats)?;
         reply::bind_complete(&mut self.channel.output);
