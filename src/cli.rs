@@ -158,7 +158,14 @@ fn execute(command: Command, out: &mut dyn Write) -> Ended {
 fn serve(config: &Config) -> Ended {
     config.validate().map_err(Failure::said)?;
     telemetry_for(&config.common)?;
-    Err(Failure::said("this build has no server"))
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.threads.get())
+        .thread_name("pgmesh")
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::said(format!("cannot start threads: {error}")))?;
+    runtime.block_on(crate::server::run(config)).map_err(Failure::said)?;
+    Ok(Outcome::Done)
 }
 
 fn telemetry_for(common: &CommonOptions) -> Result<(), Failure> {

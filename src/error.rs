@@ -60,6 +60,7 @@ impl SqlState {
     pub const CONFIGURATION_LIMIT_EXCEEDED: Self = Self("53400");
     pub const PROGRAM_LIMIT_EXCEEDED: Self = Self("54000");
     pub const STATEMENT_TOO_COMPLEX: Self = Self("54001");
+    pub const OBJECT_NOT_IN_PREREQUISITE_STATE: Self = Self("55000");
     pub const CANT_CHANGE_RUNTIME_PARAM: Self = Self("55P02");
     pub const QUERY_CANCELED: Self = Self("57014");
     pub const ADMIN_SHUTDOWN: Self = Self("57P01");

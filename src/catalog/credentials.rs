@@ -1,5 +1,5 @@
 //! SCRAM verifiers as PostgreSQL writes them (`pg_authid.rolpassword`): text to numbers and back. It makes no verifier from
-//! a password and checks none; it only reads and writes the form.
+//! a password and checks none; it only reads and writes the form. It also knows which names a user cannot have.
 
 use std::fmt;
 
@@ -17,6 +17,8 @@ pub const ITERATIONS_MIN: u32 = 4096;
 pub const ITERATIONS_MAX: u32 = 10_000_000;
 const SALT_BYTES_MIN: usize = 8;
 const SALT_BYTES_MAX: usize = 1024;
+/// PostgreSQL's NAMEDATALEN less one.
+const USER_NAME_BYTES_MAX: usize = 63;
 
 /// Why a text is no verifier. It never repeats the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,6 +71,26 @@ impl ScramVerifier {
     }
 }
 
+/// Why nobody can be called so: names that PostgreSQL reserves, or that no client can send. `None`: the name is fine.
+pub fn refuse_user_name(name: &str) -> Option<&'static str> {
+    let lower = name.to_lowercase();
+    if matches!(lower.as_str(), "public" | "none" | "current_user" | "session_user" | "current_role") {
+        Some("SQL gives the word a meaning of its own")
+    } else if lower.starts_with("pg_") {
+        Some("names with pg_ are reserved")
+    } else if name.is_empty() {
+        Some("it is empty")
+    } else if name.len() > USER_NAME_BYTES_MAX {
+        Some("it is longer than 63 bytes")
+    } else if name.contains(char::is_control) {
+        Some("it holds a control character")
+    } else if name.trim() != name {
+        Some("it begins or ends with a space")
+    } else {
+        None
+    }
+}
+
 impl fmt::Display for ScramVerifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&format_verifier(self))
@@ -110,6 +132,18 @@ mod tests {
             (with("wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU=", "!"), VerifierError::Key),
         ] {
             assert_eq!(parse_verifier(&text), Err(error), "{text}");
+        }
+    }
+
+    #[test]
+    fn reserved_and_unsendable_names_are_refused() {
+        for name in
+            ["", "public", "NONE", "pg_monitor", "Pg_x", "a\0b", "a\n", " a", "a ", "current_user", &"x".repeat(64)]
+        {
+            assert!(refuse_user_name(name).is_some(), "{name:?}");
+        }
+        for name in ["ada", "sales_analyst", "ada@example.com", "Ada Lovelace", "pgx", &"x".repeat(63)] {
+            assert_eq!(refuse_user_name(name), None, "{name:?}");
         }
     }
 }

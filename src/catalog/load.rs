@@ -26,7 +26,6 @@ use super::yaml::{self, FILE_BYTES_MAX, Field, Findings, Mark, Node};
 
 pub(super) use draft::{DomainDraft, Draft, Parsed, PolicyDraft};
 pub(super) use policy::Mention;
-pub use principals::refuse_name;
 
 /// How many files a catalog folder may hold.
 pub const FILES_MAX: usize = 100_000;

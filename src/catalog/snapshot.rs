@@ -71,3 +71,24 @@ impl Snapshot {
         self.catalog.users.get(name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::{init, load};
+
+    #[test]
+    fn lookups_use_the_names_of_sql() {
+        let dir = tempfile::tempdir().unwrap();
+        init::init(dir.path()).unwrap();
+        let snapshot = Snapshot::new(7, Utc::now(), load::load(&dir.path().join("catalog")));
+        assert_eq!(snapshot.product_by_table("sales", "orders").map(|p| p.id.0.as_str()), Some("sales.orders"));
+        assert_eq!(snapshot.domain_by_schema("sales").map(|d| d.name.as_str()), Some("sales"));
+        assert_eq!(snapshot.products_of_schema("sales").count(), 1);
+        for (schema, table) in [("sales", "Orders"), ("sales", "nothing"), ("public", "orders")] {
+            assert!(snapshot.product_by_table(schema, table).is_none());
+        }
+        assert!(snapshot.domain_by_schema("public").is_none() && snapshot.user("ada").is_none());
+        assert_eq!(snapshot.products_of_schema("public").count(), 0);
+    }
+}

@@ -13,7 +13,7 @@ use super::model::{
 use super::yaml::suggest;
 
 /// Schemas that are the server's own.
-const RESERVED_SCHEMAS: [&str; 5] = ["pg_catalog", "information_schema", "data_catalog", "public", "policies"];
+const RESERVED_SCHEMAS: [&str; 4] = ["pg_catalog", "information_schema", "data_catalog", "public"];
 
 /// Compares everything with everything and keeps what is valid.
 pub fn validate(mut parsed: Parsed) -> Loaded {
@@ -93,12 +93,12 @@ fn domains(drafts: &mut [DomainDraft], groups: &[String], problems: &mut Vec<Pro
 
 /// A product belongs to the domain in whose folder it lies.
 fn owners(parsed: &mut Parsed, problems: &mut Vec<Problem>) {
-    let known: Vec<&str> = parsed.domains.iter().map(|draft| draft.domain.name.as_str()).collect();
+    let known: BTreeSet<&str> = parsed.domains.iter().map(|draft| draft.domain.name.as_str()).collect();
     let served: HashSet<&str> =
         parsed.domains.iter().filter(|draft| !draft.failed).map(|draft| draft.domain.name.as_str()).collect();
     for draft in &mut parsed.products {
         let name = draft.product.domain.as_str();
-        if !known.contains(&name) {
+        if !known.contains(name) {
             let suggestion = suggest(name, known.iter().copied());
             let message = format!("the domain `{name}` is unknown");
             problems.push(draft.domain_at.problem(ProblemSeverity::Error, message, suggestion));
@@ -142,10 +142,7 @@ fn columns(drafts: &mut [Draft], problems: &mut Vec<Problem>) {
                 draft.failed = true;
             }
         }
-        if draft.product.columns.is_empty() {
-            let message = "the contract declares no columns";
-            problems.push(draft.name_at.problem(ProblemSeverity::Warning, message, None));
-        } else {
+        if !draft.product.columns.is_empty() {
             for claim in draft.claims.iter().filter(|claim| !seen.contains(claim.column.as_str())) {
                 let suggestion = suggest(&claim.column, seen.iter().copied());
                 let message =
@@ -153,6 +150,14 @@ fn columns(drafts: &mut [Draft], problems: &mut Vec<Problem>) {
                 problems.push(claim.at.problem(ProblemSeverity::Error, message, suggestion));
                 draft.failed = true;
             }
+        }
+        // what is broken already need not be called odd
+        if draft.failed {
+            continue;
+        }
+        if draft.product.columns.is_empty() {
+            let message = "the contract declares no columns";
+            problems.push(draft.name_at.problem(ProblemSeverity::Warning, message, None));
         }
         if draft.product.delta_port().is_none() {
             let message = "no output port has the format delta, so there is no table to query";
@@ -347,12 +352,12 @@ fn find_cycles(edges: &[Vec<(usize, usize)>]) -> Vec<(Vec<usize>, usize)> {
 
 /// Names in policies that the mesh does not know: odd, for they never match, and perhaps a typing mistake.
 fn policies(parsed: &Parsed, problems: &mut Vec<Problem>) {
-    let domains: Vec<&str> = parsed.domains.iter().map(|draft| draft.domain.name.as_str()).collect();
-    let products: Vec<&str> =
+    let domains: BTreeSet<&str> = parsed.domains.iter().map(|draft| draft.domain.name.as_str()).collect();
+    let products: BTreeSet<&str> =
         parsed.products.iter().flat_map(|draft| [draft.product.name.as_str(), draft.product.id.0.as_str()]).collect();
-    let users: Vec<&str> = parsed.users.keys().map(String::as_str).collect();
+    let users: BTreeSet<&str> = parsed.users.keys().map(String::as_str).collect();
     let of_users = parsed.users.values().flat_map(|user| user.groups.iter());
-    let groups: Vec<&str> = parsed.groups.iter().chain(of_users).map(String::as_str).collect();
+    let groups: BTreeSet<&str> = parsed.groups.iter().chain(of_users).map(String::as_str).collect();
     let mut policy_names = HashSet::new();
     for PolicyDraft { policy, mentions } in &parsed.policies {
         if !policy_names.insert(&policy.name) {
@@ -375,7 +380,7 @@ fn policies(parsed: &Parsed, problems: &mut Vec<Problem>) {
                     continue;
                 }
             };
-            if mention.value.contains('*') || known.contains(&mention.value.as_str()) {
+            if mention.value.contains('*') || known.contains(mention.value.as_str()) {
                 continue;
             }
             let suggestion = suggest(&mention.value, known.iter().copied());

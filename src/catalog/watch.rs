@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -137,13 +138,13 @@ impl Live {
     /// Reloads whenever the folder changes, until `shutdown`. Cancel safe: a load that has begun finishes in its thread.
     pub async fn watch(self: Arc<Self>, shutdown: CancellationToken) {
         let (changes, mut pending) = tokio::sync::mpsc::channel(1);
-        let mut watcher = watcher(&self.dir, &changes);
+        let mut watcher = Watcher::start(&self.dir, &changes);
         // what changed between the first load and now was not seen
         let mut seen = self.fingerprint().await;
         self.reload_in_thread().await;
         let mut poll = tokio::time::interval(POLL);
         poll.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut identity = identity(&self.dir);
+        let mut identity = self.identity().await;
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
@@ -152,19 +153,20 @@ impl Live {
                     self.reload_in_thread().await;
                 }
                 _ = poll.tick() => {
-                    let now = self::identity(&self.dir);
-                    if now != identity || watcher.is_none() {
-                        let replaced = now != identity;
+                    let now = self.identity().await;
+                    let replaced = now != identity;
+                    if replaced {
                         identity = now;
-                        if replaced {
-                            watcher = self::watcher(&self.dir, &changes);
-                        }
-                        let fingerprint = self.fingerprint().await;
-                        if replaced || fingerprint != seen {
-                            seen = fingerprint;
-                            tokio::time::sleep(QUIET).await;
-                            self.reload_in_thread().await;
-                        }
+                        watcher = Watcher::start(&self.dir, &changes);
+                    }
+                    if !replaced && watcher.works() {
+                        continue;
+                    }
+                    let fingerprint = self.fingerprint().await;
+                    if replaced || fingerprint != seen {
+                        seen = fingerprint;
+                        tokio::time::sleep(QUIET).await;
+                        self.reload_in_thread().await;
                     }
                 }
             }
@@ -176,6 +178,11 @@ impl Live {
         if let Err(error) = tokio::task::spawn_blocking(move || live.reload()).await {
             tracing::error!(%error, "loading the catalog failed; the last good state stays");
         }
+    }
+
+    async fn identity(&self) -> Identity {
+        let dir = self.dir.clone();
+        tokio::task::spawn_blocking(move || identity(&dir)).await.unwrap_or_default()
     }
 
     async fn fingerprint(&self) -> BTreeMap<PathBuf, Stamp> {
@@ -217,29 +224,47 @@ fn log(status: &ReloadStatus) {
     }
 }
 
-/// Asks the system to tell of changes. `None` where it cannot (for example at the limit of inotify watches): the folder is
-/// polled then.
-fn watcher(dir: &Path, changes: &tokio::sync::mpsc::Sender<()>) -> Option<notify::RecommendedWatcher> {
-    let changes = changes.clone();
-    let on_event = move |event: notify::Result<notify::Event>| {
-        let relevant = match &event {
-            // our own reading is no change
-            Ok(event) => !matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write)),
-            Err(_) => true,
+/// The system's word of changes. Where it cannot give it (for example at the limit of inotify watches) the folder is polled.
+struct Watcher {
+    /// Kept because dropping it ends the watch. `None`: it could not start.
+    started: Option<notify::RecommendedWatcher>,
+    /// It reported a failure of its own, so changes may go unseen.
+    failed: Arc<AtomicBool>,
+}
+
+impl Watcher {
+    fn start(dir: &Path, changes: &tokio::sync::mpsc::Sender<()>) -> Self {
+        let changes = changes.clone();
+        let failed = Arc::new(AtomicBool::new(false));
+        let failure = Arc::clone(&failed);
+        let on_event = move |event: notify::Result<notify::Event>| {
+            let relevant = match &event {
+                // our own reading is no change
+                Ok(event) => {
+                    !matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write))
+                }
+                Err(error) => {
+                    if !failure.swap(true, Ordering::Relaxed) {
+                        tracing::warn!(%error, "watching the catalog folder failed; it is polled instead");
+                    }
+                    true
+                }
+            };
+            if relevant {
+                // full: a reload is already due
+                let _ = changes.try_send(());
+            }
         };
-        if relevant {
-            // full: a reload is already due
-            let _ = changes.try_send(());
-        }
-    };
-    let started = notify::recommended_watcher(on_event)
-        .and_then(|mut watcher| watcher.watch(dir, RecursiveMode::Recursive).map(|()| watcher));
-    match started {
-        Ok(watcher) => Some(watcher),
-        Err(error) => {
+        let started = notify::recommended_watcher(on_event)
+            .and_then(|mut watcher| watcher.watch(dir, RecursiveMode::Recursive).map(|()| watcher));
+        if let Err(error) = &started {
             tracing::warn!(%error, "the system cannot watch the catalog folder; it is polled instead");
-            None
         }
+        Self { started: started.ok(), failed }
+    }
+
+    fn works(&self) -> bool {
+        self.started.is_some() && !self.failed.load(Ordering::Relaxed)
     }
 }
 
@@ -277,12 +302,168 @@ fn fingerprint(dir: &Path) -> BTreeMap<PathBuf, Stamp> {
 
 /// Which folder has the name now: one that was replaced is watched no longer.
 #[cfg(unix)]
-fn identity(dir: &Path) -> Option<(u64, u64)> {
+fn identity(dir: &Path) -> Identity {
     use std::os::unix::fs::MetadataExt as _;
     std::fs::metadata(dir).ok().map(|metadata| (metadata.dev(), metadata.ino()))
 }
 
 #[cfg(not(unix))]
-fn identity(dir: &Path) -> Option<()> {
-    std::fs::metadata(dir).ok().map(|_| ())
+fn identity(dir: &Path) -> Identity {
+    std::fs::metadata(dir).ok().map(|_| (0, 0))
+}
+
+/// Device and inode, where the folder exists.
+type Identity = Option<(u64, u64)>;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::catalog::init::init;
+    use crate::catalog::model::{ProblemSeverity, ProductId};
+
+    const CONTRACT: &str = "sales/orders/data_product.yaml";
+
+    fn mesh() -> (tempfile::TempDir, PathBuf) {
+        let dir = tempfile::tempdir().unwrap();
+        init(dir.path()).unwrap();
+        let catalog = dir.path().join("catalog");
+        (dir, catalog)
+    }
+
+    fn edit(catalog: &Path, from: &str, to: &str) {
+        let text = fs::read_to_string(catalog.join(CONTRACT)).unwrap();
+        assert!(text.contains(from));
+        fs::write(catalog.join(CONTRACT), text.replace(from, to)).unwrap();
+    }
+
+    fn description(live: &Live) -> Option<String> {
+        live.current().catalog.products.get(&ProductId("sales.orders".into())).and_then(|p| p.description.clone())
+    }
+
+    #[test]
+    fn a_missing_folder_cannot_be_opened() {
+        let (dir, _) = mesh();
+        assert_eq!(Live::open(&dir.path().join("nowhere")).unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn good_then_bad_then_good() {
+        let (_dir, catalog) = mesh();
+        let live = Live::open(&catalog).unwrap();
+        let mut generations = live.subscribe();
+        assert_eq!((live.status().state, live.status().generation), ("ok", 1));
+
+        live.reload();
+        assert_eq!((live.current().generation, generations.has_changed().unwrap()), (1, false), "nothing changed");
+
+        edit(&catalog, "All orders", "Every order");
+        live.reload();
+        assert_eq!((live.current().generation, description(&live).unwrap().starts_with("Every")), (2, true));
+        assert_eq!(*generations.borrow_and_update(), 2);
+
+        edit(&catalog, "description: Every", "descripton: Every");
+        let bad = live.reload();
+        assert_eq!((bad.state, bad.generation), ("invalid", 2));
+        assert!(bad.problems.iter().any(|p| p.severity == ProblemSeverity::Error && p.line == 9), "{:?}", bad.problems);
+        assert!(description(&live).unwrap().starts_with("Every"), "the last good state stays");
+        let still = live.reload();
+        assert_eq!((bad.invalid_since, still.invalid_since.is_some()), (still.invalid_since, true));
+        assert!(still.last_attempt_at >= bad.last_attempt_at);
+        assert!(!generations.has_changed().unwrap());
+
+        edit(&catalog, "descripton: Every", "description: Each");
+        let good = live.reload();
+        assert_eq!((good.state, good.generation, good.invalid_since, good.problems.len()), ("ok", 3, None, 0));
+        assert!(description(&live).unwrap().starts_with("Each"));
+    }
+
+    #[test]
+    fn a_start_with_errors_serves_what_is_valid_until_all_is_good() {
+        let (_dir, catalog) = mesh();
+        fs::create_dir_all(catalog.join("sales/broken")).unwrap();
+        fs::write(catalog.join("sales/broken/data_product.yaml"), "a: [").unwrap();
+        let live = Live::open(&catalog).unwrap();
+        assert_eq!((live.status().state, live.current().catalog.products.len()), ("invalid", 1));
+        let since = live.status().invalid_since;
+        assert!(since.is_some());
+
+        edit(&catalog, "All orders", "Every order");
+        live.reload();
+        assert!(description(&live).unwrap().starts_with("Every"), "there was no good state to keep");
+        assert_eq!(live.status().invalid_since, since);
+
+        fs::remove_dir_all(catalog.join("sales/broken")).unwrap();
+        assert_eq!(live.reload().state, "ok");
+        edit(&catalog, "kind", "king");
+        live.reload();
+        assert!(description(&live).is_some(), "now there is one");
+    }
+
+    async fn wait_for(live: &Live, what: impl Fn(&Live) -> bool) -> Duration {
+        let started = std::time::Instant::now();
+        while !what(live) {
+            assert!(started.elapsed() < Duration::from_secs(10), "{:?}", live.status());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        started.elapsed()
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn changes_are_seen_by_themselves() {
+        let (dir, catalog) = mesh();
+        let live = Live::open(&catalog).unwrap();
+        let shutdown = CancellationToken::new();
+        let task = tokio::spawn(Arc::clone(&live).watch(shutdown.clone()));
+        tokio::time::sleep(Duration::from_millis(300)).await;
+
+        edit(&catalog, "All orders", "Every order");
+        let took = wait_for(&live, |live| live.current().generation == 2).await;
+        assert!(took < Duration::from_secs(1), "{took:?}");
+
+        // editors write a new file and rename it over the old one
+        let text = fs::read_to_string(catalog.join(CONTRACT)).unwrap();
+        fs::write(catalog.join("sales/orders/.swap"), text.replace("Every order", "Each order")).unwrap();
+        fs::rename(catalog.join("sales/orders/.swap"), catalog.join(CONTRACT)).unwrap();
+        wait_for(&live, |live| description(live).is_some_and(|d| d.starts_with("Each"))).await;
+
+        // a new folder is watched too
+        fs::create_dir_all(catalog.join("sales/more")).unwrap();
+        let more = fs::read_to_string(catalog.join(CONTRACT)).unwrap().replace("name: orders\n", "name: more\n");
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        fs::write(catalog.join("sales/more/data_product.yaml"), more).unwrap();
+        wait_for(&live, |live| live.current().catalog.products.len() == 2).await;
+
+        // the whole folder is replaced by another
+        let other = tempfile::tempdir().unwrap();
+        init(other.path()).unwrap();
+        fs::rename(&catalog, dir.path().join("old")).unwrap();
+        init(dir.path()).unwrap();
+        wait_for(&live, |live| live.status().state == "ok" && live.current().catalog.products.len() == 1).await;
+        edit(&catalog, "All orders", "New orders");
+        wait_for(&live, |live| description(live).is_some_and(|d| d.starts_with("New"))).await;
+
+        // reading is no change: nothing is loaded while nobody writes
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        let before = live.status().last_attempt_at;
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        assert_eq!(live.status().last_attempt_at, before);
+
+        shutdown.cancel();
+        task.await.unwrap();
+    }
+
+    #[test]
+    fn a_fingerprint_tells_every_kind_of_change() {
+        let (_dir, catalog) = mesh();
+        let before = fingerprint(&catalog);
+        assert!(before.contains_key(&catalog.join(CONTRACT)));
+        assert_eq!(before, fingerprint(&catalog));
+        edit(&catalog, "All orders", "Every order");
+        let after = fingerprint(&catalog);
+        assert_ne!(before, after);
+        fs::remove_file(catalog.join(CONTRACT)).unwrap();
+        assert_ne!(after, fingerprint(&catalog));
+    }
 }

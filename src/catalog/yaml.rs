@@ -567,6 +567,16 @@ impl<'a> Map<'a> {
         self.fields().find(|field| field.name == key)
     }
 
+    /// The value under a key that must not be left empty: for keys that restrict access, nothing could mean everything.
+    pub fn get_filled(&self, key: &str) -> Option<Field<'a>> {
+        let field = self.get_or_null(key)?;
+        if field.node.is_null() {
+            field.error(format!("`{key}` is empty"));
+            return None;
+        }
+        Some(field)
+    }
+
     /// The value under a key, even where it is null.
     pub fn get_or_null(&self, key: &str) -> Option<Field<'a>> {
         self.entries.iter().find_map(|(name, node)| match &name.value {
@@ -695,8 +705,13 @@ mod tests {
             let items = vec![format!("*a{}", level - 1); 10].join(", ");
             writeln!(bomb, "a{level}: &a{level} [{items}]").unwrap();
         }
-        assert!(problems(&bomb, &[])[0].contains("aliases expand to more than"), "{:?}", problems(&bomb, &[]));
+        assert!(problems(&bomb, &[])[0].contains("more than 200000 nodes"), "{:?}", problems(&bomb, &[]));
         assert!(problems("a: &a [*a]\n", &["a"])[0].contains("inside its own anchor"));
+    }
+
+    #[test]
+    fn json_is_yaml() {
+        assert_eq!(problems("{\n\t\"a\": [\n\t\t\"x\",\r\n\t\t\"\\u00e9\"\n\t]\n}\n", &["a"]), Vec::<String>::new());
     }
 
     #[test]

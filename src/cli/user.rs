@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 
 use super::principals::{self, EditError};
 use super::{Ended, Failure, Outcome};
-use crate::catalog::load::{load, refuse_name};
+use crate::catalog::credentials::refuse_user_name;
+use crate::catalog::load::load;
 use crate::catalog::model::Problem;
 use crate::catalog::verifier::{DEFAULT_ITERATIONS, make_verifier};
 
@@ -64,7 +65,7 @@ pub(super) fn list(dir: &Path, out: &mut dyn Write) -> Ended {
 }
 
 fn check_name(what: &str, name: &str) -> Result<(), Failure> {
-    let reason = if name.is_empty() { Some("it is empty") } else { refuse_name(name) };
+    let reason = refuse_user_name(name);
     match reason {
         Some(reason) => Err(Failure::said(format!("no {what} can be called {name:?}: {reason}"))),
         None => Ok(()),

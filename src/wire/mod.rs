@@ -1,4 +1,20 @@
-//! The only room that names pgwire: bytes from and to clients.
+//! The only room that names pgwire: from bytes to messages and back.
+//!
+//! A connection starts in `startup` (TLS, authentication), lives in `connection` (simple and extended protocol) and sends
+//! rows through `rows` and `encode`. Message bodies from clients are taken apart by `message`.
 
+pub mod cancel;
+mod channel;
+mod connection;
+pub mod decode;
+pub mod encode;
+mod extended;
+pub mod message;
+mod reply;
+mod rows;
 pub mod scram;
+mod startup;
 pub mod tls;
+pub mod types;
+
+pub use connection::{Limits, Shared, UserCounts, refuse, serve};

@@ -1,3 +1,6 @@
-//! The integration tests, one binary.
+//! The integration tests, in one binary because linking is slow.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where something is not as it should be, helpers included")]
+
+mod sample_mesh;
 mod tidy;

@@ -189,10 +189,8 @@ fn output(field: Field<'_>, context: &Context<'_>) -> Option<OutputPort> {
     let format = map.required("format").and_then(|field| field.text()).map(|text| text.text.to_lowercase());
     let credentials = map.text("credentials");
     let location = match map.get("location") {
-        // only tables are opened; another port's location is an address like any other
         Some(field) if format.as_deref() == Some("delta") => location::location(field, context.base, credentials),
-        Some(field) => location::endpoint(field)
-            .map(|url| crate::catalog::model::Location { url, credentials: credentials.clone() }),
+        Some(field) => location::any_location(field, context.base, credentials),
         None => {
             if format.as_deref() == Some("delta") {
                 map.required("location");

@@ -23,7 +23,7 @@ const METHODS: &[(&str, MaskMethod)] = &[
 const PREFIX: &str = "pgmesh.";
 
 /// Our custom properties on a product or contract.
-const PROPERTIES: [&str; 7] = [
+const PROPERTIES: [&str; 8] = [
     "pgmesh.rowFilter",
     "pgmesh.accessPolicy",
     "pgmesh.discoverable",
@@ -31,11 +31,15 @@ const PROPERTIES: [&str; 7] = [
     "pgmesh.gate",
     "pgmesh.masks",
     "pgmesh.retention",
+    CLASSIFICATION,
 ];
+
+/// The product's classification, for which the standards have no key at this level.
+const CLASSIFICATION: &str = "pgmesh.classification";
 
 /// `spec.governance` of the founding dialect.
 pub fn from_map(map: &Map<'_>, defaults: &Defaults) -> (Governance, Vec<Claim>) {
-    read(|key| map.get(key), defaults)
+    read(|key| map.get_filled(key), defaults)
 }
 
 /// `customProperties` of a Bitol file: `pgmesh.rowFilter` is `row_filter`, and so on.
@@ -150,7 +154,8 @@ impl<'a> Properties<'a> {
                 item.findings().error(property.mark, format!("duplicate custom property `{}`", property.text));
                 continue;
             }
-            if let Some(value) = entry.get("value") {
+            let value = if property.text.starts_with(PREFIX) { entry.required("value") } else { entry.get("value") };
+            if let Some(value) = value {
                 values.push((property.text, value));
             }
         }
@@ -166,8 +171,12 @@ impl<'a> Properties<'a> {
         self.values.iter().find(|(property, _)| property == name).map(|(_, field)| *field)
     }
 
+    pub fn classification(&self) -> Option<String> {
+        self.get(CLASSIFICATION)?.text().map(|text| text.text)
+    }
+
     /// Whether any of our own governance properties is set.
     pub fn governs(&self) -> bool {
-        self.values.iter().any(|(property, _)| property.starts_with(PREFIX))
+        self.values.iter().any(|(property, _)| property.starts_with(PREFIX) && property != CLASSIFICATION)
     }
 }

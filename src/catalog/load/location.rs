@@ -32,7 +32,23 @@ pub fn location(field: Field<'_>, base: &Path, credentials: Option<String>) -> O
         field.error("this is not a valid URL");
         return None;
     };
+    if scheme == "file" {
+        if url.host_str().is_some_and(|host| !host.is_empty()) || url.path() == "/" {
+            field.error("a file URL has three slashes and a path: file:///…");
+            return None;
+        }
+    } else if url.host_str().is_none_or(str::is_empty) {
+        field.error("this URL names no bucket or account");
+        return None;
+    }
     secret_free(field, &url).then(|| Location { url: text.trim_end_matches('/').to_owned(), credentials })
+}
+
+/// Where something lies that is no table: opened by nobody here, so any scheme will do.
+pub fn any_location(field: Field<'_>, base: &Path, credentials: Option<String>) -> Option<Location> {
+    let foreign =
+        field.text().is_some_and(|text| scheme(&text.text).is_some_and(|scheme| !SCHEMES.contains(&scheme.as_str())));
+    if foreign { Some(Location { url: endpoint(field)?, credentials }) } else { location(field, base, credentials) }
 }
 
 /// An address for people and programs, such as a REST endpoint: kept as it is, if it holds no secret.
@@ -122,6 +138,8 @@ mod tests {
             assert!(!problem.contains("hidden"), "{problem}");
         }
         assert!(read("http://example.com/x").unwrap_err().contains("cannot lie at `http://`"));
-        assert!(read("s3://").is_err() || read("s3://").is_ok());
+        assert!(read("s3://").unwrap_err().contains("names no bucket"));
+        assert!(read("file://relative/path").unwrap_err().contains("three slashes"));
+        assert!(read("s3://bucket/x#y").unwrap_err().contains("no fragment"));
     }
 }

@@ -228,6 +228,7 @@ pub fn contract(map: &Map<'_>, context: &Context<'_>) -> Option<Draft> {
     let properties = Properties::of_product(map);
     let (read, claims) = governance::from_properties(&properties, &context.defaults);
     draft.governs = properties.governs();
+    draft.product.classification = properties.classification();
     draft.product.governance = read;
     draft.claims.extend(claims);
     roles(map, &mut draft);
@@ -526,7 +527,8 @@ fn server(field: Field<'_>, context: &Context<'_>) -> Option<OutputPort> {
     let place = map.get("location").or_else(|| map.get("path"));
     let (location, endpoint) = match place {
         Some(place) if format == "delta" => (location::location(place, context.base, credentials), None),
-        Some(place) => (None, location::endpoint(place)),
+        Some(place) if matches!(format.as_str(), "api" | "rest") => (None, location::endpoint(place)),
+        Some(place) => (location::any_location(place, context.base, credentials), None),
         None => {
             if format == "delta" {
                 map.required("location");

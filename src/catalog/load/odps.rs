@@ -87,6 +87,7 @@ pub fn product(map: &Map<'_>, context: &Context<'_>) -> Option<ProductDraft> {
     let ports = map.list("outputPorts").into_iter().filter_map(|item| output(&item.map(OUTPUT_KEYS)?)).collect();
     let properties = Properties::of_product(map);
     draft.governs = properties.governs();
+    draft.product.classification = properties.classification();
     let (read, claims) = governance::from_properties(&properties, &context.defaults);
     draft.product.governance = read;
     draft.claims.extend(claims);
@@ -175,6 +176,9 @@ fn adopt(draft: &mut Draft, contract: &Draft, problems: &mut Vec<Problem>) {
     product.columns.clone_from(&from.columns);
     product.sla.clone_from(&from.sla);
     product.quality_checks.clone_from(&from.quality_checks);
+    if product.classification.is_none() {
+        product.classification.clone_from(&from.classification);
+    }
     if product.description.is_none() {
         product.description.clone_from(&from.description);
     }

@@ -14,7 +14,7 @@ const RULE_KEYS: &[&str] = &["id", "kind", "description", "effect", "dnfConditio
 const CONDITION_KEYS: &[&str] =
     &["attributeName", "attributeValueIncludes", "attributeValueIncludedIn", "attributeValueExcludes"];
 const EFFECTS: &[(&str, Effect)] = &[("Permit", Effect::Permit), ("Deny", Effect::Deny)];
-const TESTS: &[(&str, Test)] = &[
+const TESTS: [(&str, Test); 3] = [
     ("attributeValueIncludes", Test::Includes),
     ("attributeValueIncludedIn", Test::IncludedIn),
     ("attributeValueExcludes", Test::Excludes),
@@ -68,8 +68,8 @@ fn decision_rule(field: Field<'_>, mentions: &mut Vec<Mention>) -> Option<Decisi
     let effect = map.required("effect").and_then(|effect| effect.choice(EFFECTS));
     let dnf = map.required("dnfCondition").map(|dnf| disjunction(dnf, mentions));
     let (discover, read) = actions(&map);
-    let row_filter = map.get("rowFilter").and_then(governance::row_filter).map(|(text, _)| text);
-    let masks = map.get("masks").map(|masks| governance::masks(masks).0).unwrap_or_default();
+    let row_filter = map.get_filled("rowFilter").and_then(governance::row_filter).map(|(text, _)| text);
+    let masks = map.get_filled("masks").map(|masks| governance::masks(masks).0).unwrap_or_default();
     let effect = effect?;
     if effect == Effect::Deny && (row_filter.is_some() || !masks.is_empty()) {
         field.error("a Deny rule takes no rowFilter and no masks: it denies all rows");
@@ -106,7 +106,7 @@ fn condition(field: Field<'_>, mentions: &mut Vec<Mention>) -> Option<Condition>
         TESTS.iter().filter_map(|(key, test)| map.get(key).map(|value| (*test, value))).collect();
     let [(test, value)] = tests.as_slice() else {
         let message = if tests.is_empty() { "a condition needs a test" } else { "a condition has exactly one test" };
-        let suggestion = Some(format!("one of {}", TESTS.map_names()));
+        let suggestion = Some(format!("one of {}", TESTS.map(|(key, _)| key).join(", ")));
         field.findings().error_with(field.mark(), message, suggestion);
         return None;
     };
@@ -144,7 +144,7 @@ fn attribute(field: Field<'_>) -> Option<Attribute> {
 
 /// `actions`, both where it is absent.
 fn actions(map: &Map<'_>) -> (bool, bool) {
-    let Some(field) = map.get("actions") else { return (true, true) };
+    let Some(field) = map.get_filled("actions") else { return (true, true) };
     let (mut discover, mut read) = (false, false);
     for item in field.list() {
         match item.choice(&[("discover", true), ("read", false)]) {
@@ -157,14 +157,4 @@ fn actions(map: &Map<'_>) -> (bool, bool) {
         field.error("`actions` names no action");
     }
     (discover, read)
-}
-
-trait MapNames {
-    fn map_names(&self) -> String;
-}
-
-impl<T> MapNames for [(&str, T)] {
-    fn map_names(&self) -> String {
-        self.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
-    }
 }

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::catalog::credentials::parse_verifier;
+use crate::catalog::credentials::{parse_verifier, refuse_user_name};
 use crate::catalog::model::{Role, User};
 use crate::catalog::yaml::{Field, suggest};
 
-use super::draft::{NAME_BYTES_MAX, Parsed};
+use super::draft::Parsed;
 use super::mesh::header;
 
 const ROLES: &[(&str, Role)] = &[("mesh_admin", Role::MeshAdmin), ("auditor", Role::Auditor)];
@@ -48,7 +48,7 @@ fn user(item: Field<'_>, groups: Option<&Vec<String>>) -> Option<User> {
     let map = item.map(&["name", "description", "scram", "groups", "attributes", "roles"])?;
     let name_field = map.required("name")?;
     let name = name_field.text()?;
-    if let Some(reason) = refuse_name(&name.text) {
+    if let Some(reason) = refuse_user_name(&name.text) {
         name_field.error(format!("no user can be called `{}`: {reason}", name.text));
         return None;
     }
@@ -88,22 +88,4 @@ fn user(item: Field<'_>, groups: Option<&Vec<String>>) -> Option<User> {
     let roles = map.list("roles").iter().filter_map(|field| field.choice(ROLES)).collect();
     let groups = member_of.into_iter().map(|group| group.text).collect();
     Some(User { name: name.text, scram, groups, attributes, roles })
-}
-
-/// Names that PostgreSQL reserves or that no client can send.
-pub fn refuse_name(name: &str) -> Option<&'static str> {
-    let lower = name.to_lowercase();
-    if matches!(lower.as_str(), "public" | "none" | "current_user" | "session_user" | "current_role") {
-        Some("SQL gives the word a meaning of its own")
-    } else if lower.starts_with("pg_") {
-        Some("names with pg_ are reserved")
-    } else if name.len() > NAME_BYTES_MAX {
-        Some("it is longer than 63 bytes")
-    } else if name.contains(char::is_control) {
-        Some("it holds a control character")
-    } else if name.trim() != name {
-        Some("it begins or ends with a space")
-    } else {
-        None
-    }
 }

@@ -1,0 +1,763 @@
+//! From policies, contract and principal to a decision about one product. Pure: same arguments, same answer.
+//!
+//! Default deny. Permits OR together, any Deny wins for the actions that it names, and a policy that could not be
+//! understood denies everything in its scope (design, section 5).
+
+use super::fingerprint::{Fingerprint, Fingerprinter};
+use super::glob;
+use super::principal::Principal;
+use crate::catalog::model::{
+    AccessPolicy, Attribute, Catalog, Condition, DecisionRule, Discoverable, DomainName, Effect, Mask, PolicyScope,
+    Product, Role, Test,
+};
+
+/// Decides about one product. For many products and one principal, keep a [`Rulebook`].
+#[must_use]
+pub fn decide(catalog: &Catalog, principal: &Principal, product: &Product) -> Decision {
+    Rulebook::new(catalog, principal).decide(product)
+}
+
+/// What a principal may do with a product, and why.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    pub access: Access,
+    /// Everything that spoke for or against, in the order of evaluation: contract and membership, then policies.
+    pub reasons: Vec<Reason>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Access {
+    /// The product does not exist for this principal.
+    Hidden,
+    /// The catalog row is visible; reading answers 42501.
+    DiscoverOnly,
+    Read(Box<ReadScope>),
+}
+
+impl Access {
+    #[must_use]
+    pub fn is_discoverable(&self) -> bool {
+        !matches!(self, Self::Hidden)
+    }
+
+    #[must_use]
+    pub fn is_readable(&self) -> bool {
+        matches!(self, Self::Read(_))
+    }
+
+    /// Names what is enforced: equal fingerprints, equal rows and columns for the same principal and catalog.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        let mut parts = Fingerprinter::new("access");
+        match self {
+            Self::Hidden => parts.text("hidden"),
+            Self::DiscoverOnly => parts.text("discover"),
+            Self::Read(scope) => {
+                parts.text("read");
+                add_rules(&mut parts, &scope.row_rules);
+                parts.count(scope.hidden_columns.len());
+                scope.hidden_columns.iter().for_each(|column| parts.text(column));
+            }
+        }
+        parts.finish()
+    }
+}
+
+fn add_rules(parts: &mut Fingerprinter, rules: &[RowRule]) {
+    parts.count(rules.len());
+    for rule in rules {
+        match rule {
+            RowRule::DomainColumn { column } => {
+                parts.text("domain");
+                parts.text(column);
+            }
+            RowRule::Filter { text } => {
+                parts.text("filter");
+                parts.text(text);
+            }
+            RowRule::AnyOf(rules) => {
+                parts.text("any");
+                add_rules(parts, rules);
+            }
+        }
+    }
+}
+
+/// The part of a product's table that a principal may read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ReadScope {
+    /// All of them must admit a row.
+    pub row_rules: Vec<RowRule>,
+    /// Columns whose mask binds the principal, by the contract's names, sorted. Masks are not computed yet, so these
+    /// columns are left out of the table altogether: closed rather than unmasked.
+    pub hidden_columns: Vec<String>,
+}
+
+impl ReadScope {
+    /// Every row and every column.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.row_rules.is_empty() && self.hidden_columns.is_empty()
+    }
+}
+
+/// What a row must satisfy to be seen.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum RowRule {
+    /// The column's value is a domain that the principal may read; NULL is hidden.
+    DomainColumn { column: String },
+    /// A boolean SQL expression over the row and the principal.
+    Filter { text: String },
+    /// One of these holds: permits with different row filters.
+    AnyOf(Vec<RowRule>),
+}
+
+/// One voice in a decision.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reason {
+    pub effect: Effect,
+    pub discover: bool,
+    pub read: bool,
+    pub cause: Cause,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Cause {
+    /// The principal is in this group, which belongs to the owning domain.
+    Membership { group: String },
+    /// The contract says `discoverable: mesh`.
+    DiscoverableInMesh,
+    /// The contract says `access_policy: mesh-internal`.
+    MeshInternal,
+    /// mesh_admin manages every product, and reads none for it.
+    Administrator,
+    /// A rule of a policy, counted from 0.
+    Rule { policy: String, rule: usize },
+    /// The policy could not be understood, so everything in its scope is denied.
+    UnreadablePolicy { policy: String },
+}
+
+impl Cause {
+    /// As `user_domain_access.granted_via` shows it, for example `group:sales`.
+    #[must_use]
+    pub fn label(&self) -> String {
+        match self {
+            Self::Membership { group } => format!("group:{group}"),
+            Self::DiscoverableInMesh => "discoverable:mesh".to_owned(),
+            Self::MeshInternal => "access_policy:mesh-internal".to_owned(),
+            Self::Administrator => format!("role:{}", Role::MeshAdmin.as_str()),
+            Self::Rule { policy, .. } | Self::UnreadablePolicy { policy } => format!("policy:{policy}"),
+        }
+    }
+}
+
+/// A catalog's policies with everything that they ask of one principal already answered, so that deciding about ten
+/// thousand products asks each only about the products.
+pub struct Rulebook<'a> {
+    catalog: &'a Catalog,
+    principal: &'a Principal,
+    rules: Vec<Applicable<'a>>,
+}
+
+/// A rule that may hold for the principal.
+pub(super) struct Applicable<'a> {
+    policy: &'a str,
+    scope: &'a PolicyScope,
+    index: usize,
+    /// `None`: an unreadable policy.
+    rule: Option<&'a DecisionRule>,
+    /// The ANDs whose conditions on the principal hold, with their conditions on the resource.
+    conjunctions: Vec<Vec<&'a Condition>>,
+}
+
+impl<'a> Rulebook<'a> {
+    #[must_use]
+    pub fn new(catalog: &'a Catalog, principal: &'a Principal) -> Self {
+        let mut rules = Vec::new();
+        for policy in &catalog.policies {
+            let applicable = |index, rule, conjunctions| Applicable {
+                policy: &policy.name,
+                scope: &policy.scope,
+                index,
+                rule,
+                conjunctions,
+            };
+            let Some(decision_rules) = &policy.rules else {
+                rules.push(applicable(0, None, vec![Vec::new()]));
+                continue;
+            };
+            for (index, rule) in decision_rules.iter().enumerate() {
+                let conjunctions: Vec<_> =
+                    rule.dnf.iter().filter_map(|conditions| for_resource(conditions, principal)).collect();
+                if !conjunctions.is_empty() {
+                    rules.push(applicable(index, Some(rule), conjunctions));
+                }
+            }
+        }
+        Self { catalog, principal, rules }
+    }
+
+    #[must_use]
+    pub fn principal(&self) -> &'a Principal {
+        self.principal
+    }
+
+    pub(super) fn rules(&self) -> &[Applicable<'a>] {
+        &self.rules
+    }
+
+    /// The group that makes the principal a member of the domain.
+    pub(super) fn membership(&self, domain: &DomainName) -> Option<&'a str> {
+        let groups = &self.catalog.domains.get(domain)?.member_groups;
+        groups.iter().find(|group| self.principal.is_in(group)).map(String::as_str)
+    }
+
+    #[must_use]
+    pub fn decide(&self, product: &Product) -> Decision {
+        let mut tally = Tally::default();
+        self.hear_contract(product, &mut tally);
+        for rule in &self.rules {
+            rule.speak(product, &mut tally);
+        }
+        let access = tally.access(product, self.principal);
+        Decision { access, reasons: tally.reasons }
+    }
+
+    /// What follows from the contract and from membership alone.
+    fn hear_contract<'p>(&self, product: &'p Product, tally: &mut Tally<'p>)
+    where
+        'a: 'p,
+    {
+        let governance = &product.governance;
+        if let Some(group) = self.membership(&product.domain) {
+            let read = governance.access_policy != AccessPolicy::Restricted;
+            tally.permit(true, read, None, &[], || Cause::Membership { group: group.to_owned() });
+        }
+        if governance.discoverable == Discoverable::Mesh {
+            tally.permit(true, false, None, &[], || Cause::DiscoverableInMesh);
+        }
+        if governance.access_policy == AccessPolicy::MeshInternal {
+            tally.permit(true, true, None, &[], || Cause::MeshInternal);
+        }
+        if self.principal.has_role(Role::MeshAdmin) {
+            tally.permit(true, false, None, &[], || Cause::Administrator);
+        }
+    }
+}
+
+impl<'a> Applicable<'a> {
+    fn speak<'p>(&self, product: &'p Product, tally: &mut Tally<'p>)
+    where
+        'a: 'p,
+    {
+        if !self.covers(&product.domain) {
+            return;
+        }
+        let cause = || self.cause();
+        let Some(rule) = self.rule else {
+            tally.deny(true, true, cause);
+            return;
+        };
+        let mut holding = self.conjunctions.iter().filter(|conditions| all_hold(conditions, product)).peekable();
+        if holding.peek().is_none() {
+            return;
+        }
+        match rule.effect {
+            // A row filter or a mask on a Deny is not understood as "deny these rows only": the whole product is denied.
+            Effect::Deny => tally.deny(rule.discover, rule.read, cause),
+            Effect::Permit => {
+                let may_open = product.governance.access_policy != AccessPolicy::Restricted
+                    || holding.any(|conditions| names_product(conditions, product));
+                let read = rule.read && may_open;
+                tally.permit(rule.discover, read, rule.row_filter.as_deref(), &rule.masks, cause);
+            }
+        }
+    }
+
+    pub(super) fn cause(&self) -> Cause {
+        let policy = self.policy.to_owned();
+        match self.rule {
+            Some(_) => Cause::Rule { policy, rule: self.index },
+            None => Cause::UnreadablePolicy { policy },
+        }
+    }
+
+    /// Whether the policy speaks about the domain at all.
+    pub(super) fn covers(&self, domain: &DomainName) -> bool {
+        match self.scope {
+            PolicyScope::Mesh => true,
+            PolicyScope::Domain(own) => own == domain,
+        }
+    }
+
+    /// What the rule says about a domain as a whole: the effect of an AND that speaks of `resource.domain` and the
+    /// principal only. A permit with a row filter opens no domain as a whole.
+    pub(super) fn on_domain(&self, domain: &DomainName) -> Option<Effect> {
+        if !self.covers(domain) {
+            return None;
+        }
+        let Some(rule) = self.rule else { return Some(Effect::Deny) };
+        let holds = self.conjunctions.iter().any(|conditions| {
+            conditions.iter().all(|condition| {
+                condition.attribute == Attribute::ResourceDomain && test(condition, &[domain.as_str()])
+            })
+        });
+        match rule.effect {
+            // Denying discover denies read with it.
+            Effect::Deny if holds && (rule.read || rule.discover) => Some(Effect::Deny),
+            Effect::Permit if holds && rule.read && rule.row_filter.is_none() => Some(Effect::Permit),
+            _ => None,
+        }
+    }
+}
+
+/// The votes about one product.
+#[derive(Default)]
+struct Tally<'p> {
+    discover: bool,
+    discover_denied: bool,
+    read_denied: bool,
+    reads: Vec<PermittedRead<'p>>,
+    reasons: Vec<Reason>,
+}
+
+/// One permit to read, with what it holds back.
+struct PermittedRead<'p> {
+    row_filter: Option<&'p str>,
+    masks: &'p [Mask],
+}
+
+impl<'p> Tally<'p> {
+    fn permit(
+        &mut self,
+        discover: bool,
+        read: bool,
+        row_filter: Option<&'p str>,
+        masks: &'p [Mask],
+        cause: impl FnOnce() -> Cause,
+    ) {
+        if !discover && !read {
+            return;
+        }
+        self.discover |= discover;
+        if read {
+            self.reads.push(PermittedRead { row_filter, masks });
+        }
+        self.reasons.push(Reason { effect: Effect::Permit, discover: discover || read, read, cause: cause() });
+    }
+
+    fn deny(&mut self, discover: bool, read: bool, cause: impl FnOnce() -> Cause) {
+        if !discover && !read {
+            return;
+        }
+        self.discover_denied |= discover;
+        self.read_denied |= discover || read;
+        self.reasons.push(Reason { effect: Effect::Deny, discover, read: discover || read, cause: cause() });
+    }
+
+    fn access(&self, product: &Product, principal: &Principal) -> Access {
+        if self.discover_denied {
+            return Access::Hidden;
+        }
+        if self.read_denied || self.reads.is_empty() {
+            return if self.discover { Access::DiscoverOnly } else { Access::Hidden };
+        }
+        Access::Read(Box::new(ReadScope {
+            row_rules: self.row_rules(product),
+            hidden_columns: self.hidden_columns(product, principal),
+        }))
+    }
+
+    /// The contract's own rules bind everyone; those of permits are alternatives.
+    fn row_rules(&self, product: &Product) -> Vec<RowRule> {
+        let governance = &product.governance;
+        let mut rules = Vec::new();
+        if let Some(column) = &governance.row_domain_column {
+            rules.push(RowRule::DomainColumn { column: column.clone() });
+        }
+        if let Some(text) = &governance.row_filter {
+            rules.push(RowRule::Filter { text: text.clone() });
+        }
+        let mut alternatives: Vec<RowRule> = Vec::new();
+        for read in &self.reads {
+            // A permit without a filter admits every row, whatever the others ask.
+            let Some(text) = read.row_filter else { return rules };
+            let rule = RowRule::Filter { text: text.to_owned() };
+            if !alternatives.contains(&rule) {
+                alternatives.push(rule);
+            }
+        }
+        if alternatives.len() > 1 {
+            rules.push(RowRule::AnyOf(alternatives));
+        } else {
+            rules.append(&mut alternatives);
+        }
+        rules
+    }
+
+    /// Masks of the contract bind everyone. A permit's mask hides its column unless another permit shows that column of
+    /// every row: then the principal may see the value anyway.
+    fn hidden_columns(&self, product: &Product, principal: &Principal) -> Vec<String> {
+        let binds = |mask: &&Mask| !mask.unless_groups.iter().any(|group| principal.is_in(group));
+        let masks_column = |read: &PermittedRead<'_>, column: &str| {
+            read.masks.iter().filter(binds).any(|mask| mask.column.eq_ignore_ascii_case(column))
+        };
+        let shown_by_another =
+            |column: &str| self.reads.iter().any(|read| read.row_filter.is_none() && !masks_column(read, column));
+        let by_contract = product.governance.masks.iter().filter(binds);
+        let by_permits = self.reads.iter().flat_map(|read| read.masks.iter().filter(binds));
+        let mut columns: Vec<String> = by_contract
+            .chain(by_permits.filter(|mask| !shown_by_another(&mask.column)))
+            .map(|mask| mask.column.clone())
+            .collect();
+        columns.sort_unstable();
+        columns.dedup();
+        columns
+    }
+}
+
+/// The conditions on the resource, if those on the principal hold.
+fn for_resource<'a>(conditions: &'a [Condition], principal: &Principal) -> Option<Vec<&'a Condition>> {
+    let mut rest = Vec::new();
+    for condition in conditions {
+        let holds = match &condition.attribute {
+            Attribute::PrincipalName => test(condition, &[&principal.name]),
+            Attribute::PrincipalGroup => test(condition, &principal.groups),
+            Attribute::PrincipalAttribute(name) => test(condition, principal.attributes.get(name).as_slice()),
+            Attribute::ResourceDomain
+            | Attribute::ResourceProduct
+            | Attribute::ResourceClassification
+            | Attribute::ResourceTag => {
+                rest.push(condition);
+                true
+            }
+        };
+        if !holds {
+            return None;
+        }
+    }
+    Some(rest)
+}
+
+fn all_hold(conditions: &[&Condition], product: &Product) -> bool {
+    conditions.iter().all(|condition| match &condition.attribute {
+        Attribute::ResourceDomain => test(condition, &[product.domain.as_str()]),
+        Attribute::ResourceProduct => test(condition, &[product.name.as_str(), product.id.0.as_str()]),
+        Attribute::ResourceClassification => test(condition, &product.classifications().collect::<Vec<_>>()),
+        Attribute::ResourceTag => test(condition, &product.tags),
+        // Answered before, by `for_resource`.
+        Attribute::PrincipalName | Attribute::PrincipalGroup | Attribute::PrincipalAttribute(_) => true,
+    })
+}
+
+/// An attribute has any number of values; without one, `Excludes` holds and the others do not.
+fn test(condition: &Condition, values: &[impl AsRef<str>]) -> bool {
+    let found =
+        values.iter().any(|value| condition.values.iter().any(|pattern| glob::matches(pattern, value.as_ref())));
+    match condition.test {
+        Test::Includes | Test::IncludedIn => found,
+        Test::Excludes => !found,
+    }
+}
+
+/// Whether the AND speaks of this product by name. `*`, and `sales.*` for the whole of a domain, name no product.
+fn names_product(conditions: &[&Condition], product: &Product) -> bool {
+    conditions.iter().any(|condition| {
+        condition.attribute == Attribute::ResourceProduct
+            && condition.test != Test::Excludes
+            && condition.values.iter().any(|pattern| {
+                let name = pattern.rsplit('.').next().unwrap_or_default();
+                name.contains(|c| c != '*')
+                    && (glob::matches(pattern, &product.name) || glob::matches(pattern, &product.id.0))
+            })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::testing::{catalog, column, condition, mask, policy, product, rule, user};
+    use crate::catalog::model::{Policy, User};
+    use Effect::{Deny, Permit};
+    use Test::{Excludes, IncludedIn, Includes};
+
+    fn access(user: &User, product: Product, policies: Vec<Policy>) -> Access {
+        let (id, catalog) = (product.id.clone(), catalog(vec![product], policies));
+        decide(&catalog, &Principal::from(user), &catalog.products[&id]).access
+    }
+
+    fn one(effect: Effect, conditions: Vec<Condition>) -> Vec<Policy> {
+        vec![policy("p", vec![rule(effect, vec![conditions])])]
+    }
+
+    fn whole() -> Access {
+        Access::Read(Box::default())
+    }
+
+    fn scope(access: Access) -> ReadScope {
+        match access {
+            Access::Read(scope) => *scope,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn with(change: impl FnOnce(&mut Product)) -> Product {
+        let mut changed = product("sales.orders");
+        changed.columns = vec![column("id", None), column("email", Some("PERSONAL.EMAIL"))];
+        changed.tags = vec!["gold".to_owned()];
+        change(&mut changed);
+        changed
+    }
+
+    fn restricted() -> Product {
+        with(|p| p.governance.access_policy = AccessPolicy::Restricted)
+    }
+
+    #[test]
+    fn contract_and_membership() {
+        let member = user("ann", &["sales"]);
+        let stranger = user("bob", &["marketing"]);
+        let mut admin = user("root", &[]);
+        admin.roles = vec![Role::MeshAdmin];
+        let mut auditor = user("audit", &[]);
+        auditor.roles = vec![Role::Auditor];
+        let mesh_internal = || with(|p| p.governance.access_policy = AccessPolicy::MeshInternal);
+        let open = || with(|p| p.governance.discoverable = Discoverable::Mesh);
+        let no_domain = with(|p| p.domain = DomainName("unknown".to_owned()));
+        for (name, who, what, expected) in [
+            ("member", &member, with(|_| ()), whole()),
+            ("stranger", &stranger, with(|_| ()), Access::Hidden),
+            ("member, restricted", &member, restricted(), Access::DiscoverOnly),
+            ("stranger, restricted", &stranger, restricted(), Access::Hidden),
+            ("stranger, mesh-internal", &stranger, mesh_internal(), whole()),
+            ("stranger, discoverable", &stranger, open(), Access::DiscoverOnly),
+            ("admin has no data rights", &admin, with(|_| ()), Access::DiscoverOnly),
+            ("auditor has none at all", &auditor, with(|_| ()), Access::Hidden),
+            ("a domain without domain.yaml has no members", &member, no_domain, Access::Hidden),
+        ] {
+            assert_eq!(access(who, what, Vec::new()), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn each_condition_of_a_permit() {
+        let mut who = user("ann", &["analysts", "eu"]);
+        who.attributes.insert("region".to_owned(), "EU".to_owned());
+        for (attribute, test, values, expected) in [
+            ("resource.domain", Includes, &["sales"][..], true),
+            ("resource.domain", Includes, &["Sales"], false),
+            ("resource.domain", IncludedIn, &["marketing", "sal*"], true),
+            ("resource.domain", Excludes, &["sales"], false),
+            ("resource.domain", Excludes, &["marketing"], true),
+            ("resource.product", Includes, &["orders"], true),
+            ("resource.product", Includes, &["sales.orders"], true),
+            ("resource.product", Includes, &["marketing.orders"], false),
+            ("resource.product", Excludes, &["sales.*"], false),
+            ("resource.classification", Includes, &["internal"], true),
+            ("resource.classification", Includes, &["PERSONAL.*"], true),
+            ("resource.classification", Excludes, &["PERSONAL.*", "SENSITIVE.*"], false),
+            ("resource.classification", Excludes, &["SENSITIVE.*"], true),
+            ("resource.tag", Includes, &["gold"], true),
+            ("resource.tag", Includes, &["silver"], false),
+            ("principal.name", Includes, &["ann"], true),
+            ("principal.name", Excludes, &["ann"], false),
+            ("principal.group", IncludedIn, &["eu", "us"], true),
+            ("principal.group", Includes, &["us"], false),
+            ("principal.group", Excludes, &["eu"], false),
+            ("principal.attribute.region", Includes, &["E*"], true),
+            ("principal.attribute.region", Includes, &["US"], false),
+            ("principal.attribute.level", Includes, &["*"], false),
+            ("principal.attribute.level", Excludes, &["1"], true),
+            ("resource.domain", Includes, &[], false),
+        ] {
+            let policies = one(Permit, vec![condition(attribute, test, values)]);
+            let readable = access(&who, with(|_| ()), policies).is_readable();
+            assert_eq!(readable, expected, "{attribute} {test:?} {values:?}");
+        }
+        let bare = with(|p| {
+            p.classification = None;
+            p.columns.clear();
+            p.tags.clear();
+        });
+        for (attribute, test, expected) in [
+            ("resource.classification", Excludes, true),
+            ("resource.classification", Includes, false),
+            ("resource.tag", Excludes, true),
+            ("resource.tag", Includes, false),
+        ] {
+            let policies = one(Permit, vec![condition(attribute, test, &["*"])]);
+            assert_eq!(access(&who, bare.clone(), policies).is_readable(), expected, "{attribute} {test:?}, absent");
+        }
+    }
+
+    #[test]
+    fn an_or_of_ands() {
+        let who = user("ann", &["analysts"]);
+        let yes = || condition("principal.group", Includes, &["analysts"]);
+        let no = || condition("principal.group", Includes, &["nobody"]);
+        for (dnf, expected) in [
+            (vec![], false),
+            (vec![vec![]], true),
+            (vec![vec![yes(), no()]], false),
+            (vec![vec![no()], vec![yes()]], true),
+        ] {
+            let policies = vec![policy("p", vec![rule(Permit, dnf.clone())])];
+            assert_eq!(access(&who, with(|_| ()), policies).is_readable(), expected, "{dnf:?}");
+        }
+    }
+
+    #[test]
+    fn a_restricted_product_opens_to_a_permit_that_names_it_only() {
+        let who = user("ann", &["analysts"]);
+        for (conditions, expected) in [
+            (vec![], Access::DiscoverOnly),
+            (vec![condition("resource.domain", Includes, &["sales"])], Access::DiscoverOnly),
+            (vec![condition("resource.product", Includes, &["*"])], Access::DiscoverOnly),
+            (vec![condition("resource.product", Includes, &["**"])], Access::DiscoverOnly),
+            (vec![condition("resource.product", Includes, &["sales.*"])], Access::DiscoverOnly),
+            (vec![condition("resource.product", Excludes, &["other"])], Access::DiscoverOnly),
+            (vec![condition("resource.product", IncludedIn, &["*", "other"])], Access::DiscoverOnly),
+            (vec![condition("resource.product", Includes, &["orders"])], whole()),
+            (vec![condition("resource.product", Includes, &["sales.ord*"])], whole()),
+            (vec![condition("resource.product", Includes, &["ord*"])], whole()),
+        ] {
+            assert_eq!(access(&who, restricted(), one(Permit, conditions.clone())), expected, "{conditions:?}");
+        }
+        // The AND that names the product must be the one that holds.
+        let dnf = vec![
+            vec![condition("resource.domain", Includes, &["sales"])],
+            vec![condition("resource.product", Includes, &["orders"]), condition("resource.tag", Includes, &["no"])],
+        ];
+        let policies = vec![policy("p", vec![rule(Permit, dnf)])];
+        assert_eq!(access(&who, restricted(), policies), Access::DiscoverOnly);
+    }
+
+    #[test]
+    fn deny_wins_for_its_actions() {
+        let member = user("ann", &["sales"]);
+        let mut admin = user("root", &[]);
+        admin.roles = vec![Role::MeshAdmin];
+        let deny = |discover, read| {
+            let mut deny = rule(Deny, vec![vec![condition("resource.domain", Includes, &["sales"])]]);
+            (deny.discover, deny.read) = (discover, read);
+            vec![policy("permit", vec![rule(Permit, vec![vec![]])]), policy("deny", vec![deny])]
+        };
+        assert_eq!(access(&member, with(|_| ()), deny(true, true)), Access::Hidden);
+        assert_eq!(access(&member, with(|_| ()), deny(true, false)), Access::Hidden);
+        assert_eq!(access(&member, with(|_| ()), deny(false, true)), Access::DiscoverOnly);
+        assert_eq!(access(&member, with(|_| ()), deny(false, false)), whole());
+        assert_eq!(access(&admin, with(|_| ()), deny(true, true)), Access::Hidden);
+        // A row filter on a Deny denies all the same.
+        let mut filtered = deny(true, true);
+        filtered[1].rules.as_mut().unwrap()[0].row_filter = Some("false".to_owned());
+        assert_eq!(access(&member, with(|_| ()), filtered), Access::Hidden);
+    }
+
+    #[test]
+    fn actions_of_a_permit() {
+        let who = user("ann", &[]);
+        let permit = |discover, read| {
+            let mut permit = rule(Permit, vec![vec![]]);
+            (permit.discover, permit.read) = (discover, read);
+            vec![policy("p", vec![permit])]
+        };
+        assert_eq!(access(&who, with(|_| ()), permit(true, false)), Access::DiscoverOnly);
+        assert_eq!(access(&who, with(|_| ()), permit(false, true)), whole(), "readable implies discoverable");
+        assert_eq!(access(&who, restricted(), permit(false, true)), Access::Hidden);
+        assert_eq!(access(&who, with(|_| ()), permit(false, false)), Access::Hidden);
+    }
+
+    #[test]
+    fn a_policy_that_cannot_be_understood_denies_its_scope() {
+        let member = user("ann", &["sales"]);
+        let broken = |scope| {
+            let mut broken = policy("broken", Vec::new());
+            (broken.rules, broken.scope) = (None, scope);
+            vec![broken]
+        };
+        assert_eq!(access(&member, with(|_| ()), broken(PolicyScope::Mesh)), Access::Hidden);
+        let domain = |name: &str| PolicyScope::Domain(DomainName(name.to_owned()));
+        assert_eq!(access(&member, with(|_| ()), broken(domain("sales"))), Access::Hidden);
+        assert_eq!(access(&member, with(|_| ()), broken(domain("marketing"))), whole());
+    }
+
+    #[test]
+    fn a_domain_speaks_about_its_own_products_only() {
+        let who = user("ann", &[]);
+        let scoped = |name: &str| {
+            let mut scoped = one(Permit, vec![condition("resource.domain", Includes, &["sales"])]);
+            scoped[0].scope = PolicyScope::Domain(DomainName(name.to_owned()));
+            scoped
+        };
+        assert_eq!(access(&who, with(|_| ()), scoped("sales")), whole());
+        assert_eq!(access(&who, with(|_| ()), scoped("marketing")), Access::Hidden);
+    }
+
+    #[test]
+    fn row_rules() {
+        let filter = |text: &str| RowRule::Filter { text: text.to_owned() };
+        let permit = |text: Option<&str>| {
+            let mut permit = rule(Permit, vec![vec![]]);
+            permit.row_filter = text.map(str::to_owned);
+            permit
+        };
+        let governed = || {
+            with(|p| {
+                p.governance.row_domain_column = Some("owning_domain".to_owned());
+                p.governance.row_filter = Some("id > 0".to_owned());
+            })
+        };
+        let own = vec![RowRule::DomainColumn { column: "owning_domain".to_owned() }, filter("id > 0")];
+        let rules_for = |who: &User, product, rules| scope(access(who, product, vec![policy("p", rules)])).row_rules;
+        let (member, guest) = (user("ann", &["sales"]), user("bob", &[]));
+        assert_eq!(rules_for(&member, governed(), vec![]), own, "the contract binds members");
+        let both = vec![permit(Some("a")), permit(Some("b")), permit(Some("a"))];
+        let any = RowRule::AnyOf(vec![filter("a"), filter("b")]);
+        assert_eq!(rules_for(&guest, with(|_| ()), both.clone()), vec![any.clone()]);
+        assert_eq!(rules_for(&guest, governed(), both.clone()), [own.clone(), vec![any]].concat());
+        assert_eq!(rules_for(&guest, with(|_| ()), vec![permit(Some("a"))]), vec![filter("a")]);
+        assert_eq!(rules_for(&guest, with(|_| ()), vec![permit(Some("a")), permit(None)]), vec![]);
+        assert_eq!(rules_for(&member, with(|_| ()), both), vec![], "membership has no filter");
+    }
+
+    #[test]
+    fn masked_columns_are_hidden() {
+        let permit = |filter: Option<&str>, masks: Vec<Mask>| {
+            let mut permit = rule(Permit, vec![vec![]]);
+            (permit.row_filter, permit.masks) = (filter.map(str::to_owned), masks);
+            permit
+        };
+        let hidden = |who: &User, product, rules| scope(access(who, product, vec![policy("p", rules)])).hidden_columns;
+        let masked = || with(|p| p.governance.masks = vec![mask("email", &["pii-readers"])]);
+        let (member, reader) = (user("ann", &["sales"]), user("eve", &["sales", "pii-readers"]));
+        let guest = user("bob", &[]);
+        assert_eq!(hidden(&member, masked(), vec![]), ["email"]);
+        assert_eq!(hidden(&reader, masked(), vec![]), [""; 0]);
+        assert_eq!(hidden(&reader, masked(), vec![permit(None, vec![mask("email", &[])])]), [""; 0]);
+        assert_eq!(hidden(&guest, with(|_| ()), vec![permit(None, vec![mask("email", &[])])]), ["email"]);
+        assert_eq!(hidden(&guest, masked(), vec![permit(None, vec![])]), ["email"], "a permit lifts no mask");
+        let rows_unmasked = vec![permit(None, vec![mask("email", &[])]), permit(Some("id = 1"), vec![])];
+        assert_eq!(hidden(&guest, with(|_| ()), rows_unmasked), ["email"], "shown for some rows only");
+        let other = vec![permit(None, vec![mask("email", &[])]), permit(None, vec![mask("id", &[])])];
+        assert_eq!(hidden(&guest, with(|_| ()), other), [""; 0], "each column is shown by one of them");
+        assert!(!scope(access(&member, masked(), vec![])).is_whole());
+    }
+
+    #[test]
+    fn reasons_and_fingerprints() {
+        let policies = vec![policy("all", vec![rule(Permit, vec![]), rule(Permit, vec![vec![]])])];
+        let product = with(|_| ());
+        let catalog = catalog(vec![product.clone()], policies);
+        let decision = decide(&catalog, &Principal::from(&user("ann", &["sales"])), &product);
+        let labels: Vec<String> = decision.reasons.iter().map(|reason| reason.cause.label()).collect();
+        assert_eq!(labels, ["group:sales", "policy:all"]);
+        assert_eq!(decision.reasons[1].cause, Cause::Rule { policy: "all".to_owned(), rule: 1 });
+        assert_eq!(decision.access.fingerprint(), whole().fingerprint());
+        let filtered =
+            ReadScope { row_rules: vec![RowRule::Filter { text: "a".to_owned() }], hidden_columns: Vec::new() };
+        let fingerprints = [Access::Hidden, Access::DiscoverOnly, whole(), Access::Read(Box::new(filtered))]
+            .map(|access| access.fingerprint());
+        let distinct: std::collections::BTreeSet<_> = fingerprints.iter().collect();
+        assert_eq!(distinct.len(), 4);
+    }
+}

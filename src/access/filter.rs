@@ -1,0 +1,654 @@
+//! From row rules to one boolean expression over a table's columns that cannot fail, change or call out.
+//!
+//! A row filter runs on hidden rows, so it may contain only what is on a short list: comparisons, boolean logic, IN,
+//! BETWEEN, IS NULL, LIKE with a literal pattern, CASE, `lower`, `upper`, `coalesce`, and the functions about the
+//! principal, which become literals. Arithmetic on columns, casts of columns that can fail, subqueries and everything
+//! else are refused, and a refused rule admits no row: the caller treats the table as one that may not be read.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{DFSchema, DFSchemaRef, DataFusionError, ScalarValue, TableReference, plan_err};
+use datafusion::functions::{core, string};
+use datafusion::logical_expr::execution_props::ExecutionProps;
+use datafusion::logical_expr::expr::InList;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner};
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::utils::conjunction;
+use datafusion::logical_expr::{
+    AggregateUDF, Expr, ExprSchemable, HigherOrderUDF, Operator, ScalarUDF, TableSource, WindowUDF, lit,
+};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+use datafusion::physical_expr::create_physical_expr;
+use datafusion::physical_plan::PhysicalExpr;
+use datafusion::prelude::col;
+use datafusion::sql::planner::{PlannerContext, SqlToRel};
+use datafusion::sql::sqlparser::ast::{
+    Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Value, visit_expressions_mut,
+};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+
+use super::decide::{ReadScope, RowRule};
+use super::principal::Principal;
+use crate::catalog::model::DomainName;
+
+/// The longest row filter, in bytes.
+pub const ROW_FILTER_BYTES_MAX: usize = 16 * 1024;
+
+/// A [`ReadScope`] bound to a table's schema: what [`SecuredTable`](super::SecuredTable) enforces.
+#[derive(Clone, Debug)]
+pub struct CompiledScope {
+    /// The table's own schema.
+    pub(super) schema: SchemaRef,
+    /// `None`: every row.
+    pub(super) row_filter: Option<RowFilter>,
+    /// Positions in `schema` of the columns that the principal sees.
+    pub(super) visible: Vec<usize>,
+}
+
+/// The same predicate for providers, which prune by the logical form, and for execution.
+#[derive(Clone, Debug)]
+pub(super) struct RowFilter {
+    pub(super) logical: Expr,
+    /// Over the table's own schema.
+    pub(super) physical: Arc<dyn PhysicalExpr>,
+}
+
+impl CompiledScope {
+    /// Binds `scope` to the schema of the product's table. `Err` says for the log, never for the client, why the scope
+    /// cannot be enforced; the table must then not be read at all.
+    pub fn compile(
+        scope: &ReadScope,
+        principal: &Principal,
+        readable_domains: &BTreeSet<DomainName>,
+        schema: &SchemaRef,
+    ) -> Result<Self, String> {
+        let visible = visible_columns(&scope.hidden_columns, schema)?;
+        let df_schema = DFSchema::try_from(Arc::clone(schema)).map_err(|error| error.to_string())?;
+        let compiler = Compiler { principal, readable_domains, schema: Arc::new(df_schema) };
+        let rules = scope.row_rules.iter().map(|rule| compiler.rule(rule)).collect::<Result<Vec<_>, _>>()?;
+        let row_filter = match conjunction(rules) {
+            None => None,
+            Some(expr) => compiler.row_filter(expr)?,
+        };
+        Ok(Self { schema: Arc::clone(schema), row_filter, visible })
+    }
+
+    /// Every row and every column: the fence costs nothing.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.row_filter.is_none() && self.visible.len() == self.schema.fields().len()
+    }
+
+    /// The columns that the principal sees, in the table's order.
+    pub fn visible_names(&self) -> impl Iterator<Item = &str> {
+        self.visible.iter().filter_map(|&index| self.schema.fields().get(index)).map(|field| field.name().as_str())
+    }
+}
+
+/// Checks one row filter against a table's schema, for validation: `Err` says why it is refused.
+pub fn check_row_filter(text: &str, schema: &SchemaRef) -> Result<(), String> {
+    let anyone = Principal { name: String::new(), groups: Vec::new(), attributes: BTreeMap::new(), roles: Vec::new() };
+    let scope = ReadScope { row_rules: vec![RowRule::Filter { text: text.to_owned() }], hidden_columns: Vec::new() };
+    CompiledScope::compile(&scope, &anyone, &BTreeSet::new(), schema).map(drop)
+}
+
+/// A hidden column that the table does not have may have been renamed: refused, so that a rename unmasks nothing. Of a
+/// nested column the whole top-level column is hidden.
+fn visible_columns(hidden: &[String], schema: &SchemaRef) -> Result<Vec<usize>, String> {
+    let mut is_visible = vec![true; schema.fields().len()];
+    for column in hidden {
+        let top_level = column.split('.').next().unwrap_or(column);
+        let mut found = false;
+        for (field, visible) in schema.fields().iter().zip(&mut is_visible) {
+            let name = field.name();
+            if name.eq_ignore_ascii_case(column) || name.eq_ignore_ascii_case(top_level) {
+                *visible = false;
+                found = true;
+            }
+        }
+        if !found {
+            return Err(format!("the table has no column {column:?}, which a mask names"));
+        }
+    }
+    Ok((0..is_visible.len()).filter(|&index| is_visible[index]).collect())
+}
+
+struct Compiler<'a> {
+    principal: &'a Principal,
+    readable_domains: &'a BTreeSet<DomainName>,
+    schema: DFSchemaRef,
+}
+
+impl Compiler<'_> {
+    fn rule(&self, rule: &RowRule) -> Result<Expr, String> {
+        match rule {
+            RowRule::DomainColumn { column } => self.domain_column(column),
+            RowRule::Filter { text } => self.filter(text).map_err(|why| format!("row filter {text:?}: {why}")),
+            RowRule::AnyOf(rules) => {
+                let mut any = lit(false);
+                for rule in rules {
+                    any = any.or(self.rule(rule)?);
+                }
+                Ok(any)
+            }
+        }
+    }
+
+    fn domain_column(&self, column: &str) -> Result<Expr, String> {
+        let field = self
+            .schema
+            .as_arrow()
+            .field_with_name(column)
+            .map_err(|_| format!("the table has no column {column:?}, which row_domain_column names"))?;
+        if !is_text(field.data_type()) {
+            return Err(format!("row_domain_column {column:?} is not text"));
+        }
+        let domains = self.readable_domains.iter().map(|domain| {
+            let name = ScalarValue::Utf8(Some(domain.0.clone()));
+            name.cast_to(field.data_type()).map(lit).map_err(|error| error.to_string())
+        });
+        let domains = domains.collect::<Result<Vec<_>, _>>()?;
+        if domains.is_empty() {
+            return Ok(lit(false));
+        }
+        Ok(Expr::InList(InList::new(Box::new(column_expr(column)), domains, false)))
+    }
+
+    /// Parses, replaces what asks about the principal, plans, and refuses what is not on the list.
+    fn filter(&self, text: &str) -> Result<Expr, String> {
+        if text.len() > ROW_FILTER_BYTES_MAX {
+            return Err(format!("longer than {ROW_FILTER_BYTES_MAX} bytes"));
+        }
+        let mut sql = parse(text)?;
+        if let ControlFlow::Break(why) = visit_expressions_mut(&mut sql, |expr| self.bind_principal(expr)) {
+            return Err(why);
+        }
+        let allowed = Allowed::new();
+        let expr = SqlToRel::new(&allowed)
+            .sql_to_expr(sql, &self.schema, &mut PlannerContext::new())
+            .map_err(|error| error.strip_backtrace())?;
+        refuse_written_casts(&expr)?;
+        let simplifier = self.simplifier();
+        let expr = simplifier.coerce(expr, &self.schema).map_err(|error| error.strip_backtrace())?;
+        // Before simplification too: what an absent attribute makes vanish today stands there for others.
+        self.check(&expr, Constants::WillFold)?;
+        let expr = simplifier.simplify(expr).map_err(|error| error.strip_backtrace())?;
+        self.check(&expr, Constants::HaveFolded)?;
+        match expr.get_type(&*self.schema).map_err(|error| error.strip_backtrace())? {
+            DataType::Boolean => Ok(expr),
+            // NULL admits no row.
+            DataType::Null => Ok(lit(false)),
+            other => Err(format!("is {other}, not boolean")),
+        }
+    }
+
+    /// `current_user` and `principal_attribute('x')` become literals; an attribute that the principal does not have is
+    /// NULL, which no comparison admits.
+    fn bind_principal(&self, expr: &mut SqlExpr) -> ControlFlow<String> {
+        let SqlExpr::Function(function) = &*expr else { return ControlFlow::Continue(()) };
+        let value = match function.name.to_string().to_ascii_lowercase().as_str() {
+            "current_user" | "session_user" | "user" => match text_arguments(function).as_deref() {
+                Some([]) => Some(self.principal.name.clone()),
+                _ => return ControlFlow::Break("current_user takes no argument".to_owned()),
+            },
+            "principal_attribute" => match text_arguments(function).as_deref() {
+                Some([name]) => self.principal.attributes.get(*name).cloned(),
+                _ => return ControlFlow::Break("principal_attribute takes one text literal".to_owned()),
+            },
+            _ => return ControlFlow::Continue(()),
+        };
+        let value = value.map_or(Value::Null, Value::SingleQuotedString);
+        *expr = SqlExpr::Value(value.with_empty_span());
+        ControlFlow::Continue(())
+    }
+
+    fn simplifier(&self) -> ExprSimplifier {
+        ExprSimplifier::new(SimplifyContext::builder().with_schema(Arc::clone(&self.schema)).build())
+    }
+
+    /// `None`: the rules together admit every row.
+    fn row_filter(&self, expr: Expr) -> Result<Option<RowFilter>, String> {
+        let simplifier = self.simplifier();
+        let coerced = simplifier.coerce(expr, &self.schema).map_err(|error| error.strip_backtrace())?;
+        let logical = simplifier.simplify(coerced).map_err(|error| error.strip_backtrace())?;
+        self.check(&logical, Constants::HaveFolded)?;
+        let logical = match logical {
+            Expr::Literal(ScalarValue::Boolean(Some(true)), _) => return Ok(None),
+            Expr::Literal(..) => lit(false),
+            other => other,
+        };
+        let (properties, context) = (ExecutionProps::default(), PhysicalPlanningContext::default());
+        let physical = create_physical_expr(&logical, &self.schema, &properties, &context)
+            .map_err(|error| error.strip_backtrace())?;
+        // What fails on no rows at all, such as a malformed pattern, is found now.
+        let no_rows = RecordBatch::new_empty(Arc::clone(self.schema.inner()));
+        physical.evaluate(&no_rows).map_err(|error| error.strip_backtrace())?;
+        Ok(Some(RowFilter { logical, physical }))
+    }
+
+    /// INVARIANT: nothing that passes can fail on a row, differ between two evaluations, or reach outside the row.
+    fn check(&self, expr: &Expr, constants: Constants) -> Result<(), String> {
+        let mut refusal = None;
+        let visited = expr.apply(|node| {
+            if constants == Constants::WillFold && is_constant(node) {
+                return Ok(TreeNodeRecursion::Jump);
+            }
+            refusal = self.refusal(node);
+            Ok(if refusal.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        });
+        visited.map_err(|error| error.strip_backtrace())?;
+        refusal.map_or(Ok(()), Err)
+    }
+
+    /// Why this node, its children aside, is not on the list.
+    fn refusal(&self, node: &Expr) -> Option<String> {
+        let is_allowed = match node {
+            Expr::Column(_)
+            | Expr::Literal(..)
+            | Expr::Not(_)
+            | Expr::IsNull(_)
+            | Expr::IsNotNull(_)
+            | Expr::IsTrue(_)
+            | Expr::IsNotTrue(_)
+            | Expr::IsFalse(_)
+            | Expr::IsNotFalse(_)
+            | Expr::IsUnknown(_)
+            | Expr::IsNotUnknown(_)
+            | Expr::Between(_)
+            | Expr::InList(_)
+            | Expr::Case(_) => true,
+            Expr::BinaryExpr(binary) => is_comparison_or_logic(binary.op),
+            Expr::Like(like) => matches!(*like.pattern, Expr::Literal(..)),
+            Expr::ScalarFunction(call) => Allowed::NAMES.contains(&call.name()),
+            Expr::Cast(cast) => {
+                let from = cast.expr.get_type(&*self.schema);
+                from.is_ok_and(|from| is_lossless(&from, cast.field.data_type()))
+            }
+            _ => false,
+        };
+        (!is_allowed).then(|| format!("{node} is not allowed in a row filter"))
+    }
+}
+
+/// The text as one PostgreSQL expression. `CURRENT_USER()` is understood as `CURRENT_USER`, as in the discovery query.
+fn parse(text: &str) -> Result<SqlExpr, String> {
+    let dialect = PostgreSqlDialect {};
+    let mut tokens = Tokenizer::new(&dialect, text).tokenize().map_err(|error| error.to_string())?;
+    tokens.retain(|token| !matches!(token, Token::Whitespace(_)));
+    let is_user = |token: &Token| matches!(token, Token::Word(word) if matches!(word.keyword, Keyword::CURRENT_USER | Keyword::SESSION_USER));
+    while let Some(at) =
+        tokens.windows(3).position(|next| is_user(&next[0]) && next[1..] == [Token::LParen, Token::RParen])
+    {
+        tokens.drain(at + 1..at + 3);
+    }
+    let mut parser = Parser::new(&dialect).with_tokens(tokens);
+    let sql = parser.parse_expr().map_err(|error| error.to_string())?;
+    match parser.peek_token().token {
+        Token::EOF => Ok(sql),
+        other => Err(format!("unexpected text from {:?} on", other.to_string())),
+    }
+}
+
+/// Whether expressions over literals only have become literals yet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Constants {
+    WillFold,
+    HaveFolded,
+}
+
+/// Operators over literals only. Nothing that can be planned here is volatile.
+fn is_constant(expr: &Expr) -> bool {
+    let is_outside = |node: &Expr| {
+        matches!(
+            node,
+            Expr::Column(_)
+                | Expr::OuterReferenceColumn(..)
+                | Expr::Placeholder(_)
+                | Expr::ScalarSubquery(_)
+                | Expr::Exists(_)
+                | Expr::InSubquery(_)
+                | Expr::SetComparison(_)
+                | Expr::ScalarVariable(..)
+        )
+    };
+    expr.exists(|node| Ok(is_outside(node))).is_ok_and(|outside| !outside)
+}
+
+/// A cast that the author wrote is allowed on literals only; those of type coercion are judged by their types.
+fn refuse_written_casts(expr: &Expr) -> Result<(), String> {
+    let mut refusal = None;
+    let visited = expr.apply(|node| {
+        let inner = match node {
+            Expr::Cast(cast) => &cast.expr,
+            Expr::TryCast(cast) => &cast.expr,
+            _ => return Ok(TreeNodeRecursion::Continue),
+        };
+        if matches!(**inner, Expr::Literal(..)) {
+            return Ok(TreeNodeRecursion::Jump);
+        }
+        refusal = Some(format!("{node} casts something else than a literal"));
+        Ok(TreeNodeRecursion::Stop)
+    });
+    visited.map_err(|error| error.strip_backtrace())?;
+    refusal.map_or(Ok(()), Err)
+}
+
+fn is_comparison_or_logic(op: Operator) -> bool {
+    matches!(
+        op,
+        Operator::Eq
+            | Operator::NotEq
+            | Operator::Lt
+            | Operator::LtEq
+            | Operator::Gt
+            | Operator::GtEq
+            | Operator::And
+            | Operator::Or
+            | Operator::IsDistinctFrom
+            | Operator::IsNotDistinctFrom
+    )
+}
+
+/// Casts that succeed on every value.
+fn is_lossless(from: &DataType, to: &DataType) -> bool {
+    use DataType::{Decimal128, Float32, Float64, Int8, Int16, Int32, Int64, Null, UInt8, UInt16, UInt32};
+    from == to
+        || (is_text(from) && is_text(to))
+        || matches!((from, to), (Decimal128(p, s), Decimal128(wider, scale))
+            if scale >= s && i16::from(*wider) - i16::from(*scale) >= i16::from(*p) - i16::from(*s))
+        || matches!(
+            (from, to),
+            (Null, _)
+                | (Int8 | UInt8, Int16 | Int32 | Int64 | Float32 | Float64)
+                | (Int16 | UInt16, Int32 | Int64 | Float32 | Float64)
+                | (Int32 | UInt32, Int64 | Float64)
+                | (Float32, Float64)
+        )
+}
+
+pub(super) fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+/// A column by its exact name, whatever its case.
+fn column_expr(name: &str) -> Expr {
+    col(datafusion::common::Column::new_unqualified(name))
+}
+
+/// The arguments, if all are plain text literals; nothing in parentheses counts as no argument.
+fn text_arguments(function: &Function) -> Option<Vec<&str>> {
+    if function.over.is_some() || function.filter.is_some() || !function.within_group.is_empty() {
+        return None;
+    }
+    let list = match &function.args {
+        FunctionArguments::None => return Some(Vec::new()),
+        FunctionArguments::List(list) if list.clauses.is_empty() && list.duplicate_treatment.is_none() => list,
+        FunctionArguments::List(_) | FunctionArguments::Subquery(_) => return None,
+    };
+    list.args
+        .iter()
+        .map(|argument| match argument {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(SqlExpr::Value(value))) => match &value.value {
+                Value::SingleQuotedString(text) => Some(text.as_str()),
+                _ => None,
+            },
+            _ => None,
+        })
+        .collect()
+}
+
+/// All that the planner of a row filter knows: no tables, no variables, three functions.
+struct Allowed {
+    functions: HashMap<&'static str, Arc<ScalarUDF>>,
+    planners: Vec<Arc<dyn ExprPlanner>>,
+    options: ConfigOptions,
+}
+
+impl Allowed {
+    const NAMES: [&str; 3] = ["lower", "upper", "coalesce"];
+
+    fn new() -> Self {
+        let functions =
+            HashMap::from([("lower", string::lower()), ("upper", string::upper()), ("coalesce", core::coalesce())]);
+        Self { functions, planners: Vec::new(), options: ConfigOptions::new() }
+    }
+}
+
+impl ContextProvider for Allowed {
+    fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>, DataFusionError> {
+        plan_err!("a row filter cannot read {name}")
+    }
+
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        &self.planners
+    }
+
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        self.functions.get(name).cloned()
+    }
+
+    fn get_higher_order_meta(&self, _name: &str) -> Option<Arc<HigherOrderUDF>> {
+        None
+    }
+
+    fn get_aggregate_meta(&self, _name: &str) -> Option<Arc<AggregateUDF>> {
+        None
+    }
+
+    fn get_window_meta(&self, _name: &str) -> Option<Arc<WindowUDF>> {
+        None
+    }
+
+    fn get_variable_type(&self, _names: &[String]) -> Option<DataType> {
+        None
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        &self.options
+    }
+
+    fn udf_names(&self) -> Vec<String> {
+        Self::NAMES.iter().map(|&name| name.to_owned()).collect()
+    }
+
+    fn higher_order_function_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::array::{Array, AsArray, Decimal128Array, Int32Array, StringArray};
+    use datafusion::arrow::datatypes::{Field, Schema};
+
+    use super::*;
+    use crate::access::testing::user;
+
+    fn schema() -> SchemaRef {
+        Arc::new(Schema::new(vec![
+            Field::new("x", DataType::Int32, true),
+            Field::new("region", DataType::Utf8, true),
+            Field::new("amount", DataType::Decimal128(10, 2), true),
+            Field::new("Odd Name", DataType::Utf8, true),
+        ]))
+    }
+
+    /// Three rows: (1, 'EU', 5.00, 'sales'), (2, 'US', 20.00, 'hr'), (NULL, NULL, NULL, NULL).
+    fn rows() -> RecordBatch {
+        let amount = Decimal128Array::from(vec![Some(500), Some(2000), None]).with_precision_and_scale(10, 2).unwrap();
+        RecordBatch::try_new(
+            schema(),
+            vec![
+                Arc::new(Int32Array::from(vec![Some(1), Some(2), None])),
+                Arc::new(StringArray::from(vec![Some("EU"), Some("US"), None])),
+                Arc::new(amount),
+                Arc::new(StringArray::from(vec![Some("sales"), Some("hr"), None])),
+            ],
+        )
+        .unwrap()
+    }
+
+    fn compile(rules: Vec<RowRule>, domains: &[&str]) -> Result<CompiledScope, String> {
+        let mut ann = user("ann", &[]);
+        ann.attributes.insert("region".to_owned(), "EU".to_owned());
+        ann.attributes.insert("quote".to_owned(), "' OR true --".to_owned());
+        let domains = domains.iter().map(|&domain| DomainName(domain.to_owned())).collect();
+        let scope = ReadScope { row_rules: rules, hidden_columns: Vec::new() };
+        CompiledScope::compile(&scope, &Principal::from(&ann), &domains, &schema())
+    }
+
+    fn filter(text: &str) -> RowRule {
+        RowRule::Filter { text: text.to_owned() }
+    }
+
+    /// How many of the three rows are admitted.
+    fn admitted(rules: Vec<RowRule>, domains: &[&str]) -> Vec<usize> {
+        let Some(filter) = compile(rules, domains).unwrap().row_filter else { return vec![0, 1, 2] };
+        let mask = filter.physical.evaluate(&rows()).unwrap().into_array(3).unwrap();
+        let mask = mask.as_boolean();
+        (0..3).filter(|&row| mask.is_valid(row) && mask.value(row)).collect()
+    }
+
+    #[test]
+    fn filters_admit_the_right_rows() {
+        for (text, expected) in [
+            ("region = 'EU'", &[0_usize][..]),
+            ("region = principal_attribute('region')", &[0]),
+            ("region <> principal_attribute('region')", &[1]),
+            ("region = principal_attribute('absent')", &[]),
+            ("region <> principal_attribute('absent')", &[]),
+            ("region IS NULL OR region = principal_attribute('absent')", &[2]),
+            ("region = principal_attribute('quote')", &[]),
+            ("lower(region) = 'eu'", &[0]),
+            ("coalesce(region, 'EU') = 'EU'", &[0, 2]),
+            ("region IN ('EU', 'US')", &[0, 1]),
+            ("region NOT IN ('EU')", &[1]),
+            ("region LIKE 'E%'", &[0]),
+            ("region ILIKE 'e_'", &[0]),
+            ("x BETWEEN 1 AND 1", &[0]),
+            ("x > 1", &[1]),
+            ("x > 1.5", &[1]),
+            ("amount > 10", &[1]),
+            ("x = CAST('1' AS int)", &[0]),
+            ("x = 1 + 1", &[1]),
+            ("CASE WHEN x = 1 THEN true ELSE region = 'US' END", &[0, 1]),
+            ("NOT (x = 1)", &[1]),
+            ("x IS DISTINCT FROM 1", &[1, 2]),
+            ("current_user = 'ann'", &[0, 1, 2]),
+            ("CURRENT_USER() = 'bob'", &[]),
+            ("\"Odd Name\" = 'hr'", &[1]),
+            ("true", &[0, 1, 2]),
+            ("NULL", &[]),
+            ("NULL::boolean", &[]),
+        ] {
+            assert_eq!(admitted(vec![filter(text)], &[]), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_may_fail_change_or_reach_out_is_refused() {
+        for text in [
+            "",
+            "x",
+            "region",
+            "x = ",
+            "x = 1; drop table t",
+            "x = 1 x",
+            "unknown = 1",
+            "other.x = 1",
+            "1/x = 1",
+            "1/0 = 1",
+            "1/x = principal_attribute('absent')",
+            "x + 1 = 2",
+            "-x = 1",
+            "x % 2 = 0",
+            "CAST(region AS int) = 1",
+            "region::int = 1",
+            "CAST(x AS bigint) = 1",
+            "TRY_CAST(region AS int) = 1",
+            "random() < 0.5",
+            "now() > '2024-01-01'",
+            "uuid() = region",
+            "count(x) = 1",
+            "sqrt(x) = 1",
+            "repeat(region, 1000000000) = ''",
+            "region ~ '(a+)+$'",
+            "region LIKE region",
+            "region SIMILAR TO 'a'",
+            "EXISTS (SELECT 1)",
+            "x IN (SELECT 1)",
+            "x = (SELECT 1)",
+            "x = $1",
+            "@@version = 'x'",
+            "row_number() OVER () = 1",
+            "principal_attribute() = 'x'",
+            "principal_attribute(region) = 'x'",
+            "principal_attribute('a', 'b') = 'x'",
+            "current_user('x') = 'x'",
+            "x = 'not a number'",
+            "region || 'x' = 'y'",
+        ] {
+            assert!(compile(vec![filter(text)], &[]).is_err(), "{text}");
+            assert!(check_row_filter(text, &schema()).is_err(), "{text}");
+        }
+        let long = format!("region = '{}'", "x".repeat(ROW_FILTER_BYTES_MAX));
+        assert!(compile(vec![filter(&long)], &[]).is_err());
+        let deep = format!("{}x = 1{}", "(".repeat(5000), ")".repeat(5000));
+        assert!(compile(vec![filter(&deep)], &[]).is_err());
+        assert_eq!(check_row_filter("region = principal_attribute('region')", &schema()), Ok(()));
+    }
+
+    #[test]
+    fn rows_of_readable_domains() {
+        let rule = || RowRule::DomainColumn { column: "Odd Name".to_owned() };
+        assert_eq!(admitted(vec![rule()], &["sales", "marketing"]), [0]);
+        assert_eq!(admitted(vec![rule()], &["sales", "hr"]), [0, 1]);
+        assert_eq!(admitted(vec![rule()], &[]), [0; 0]);
+        assert_eq!(admitted(vec![rule(), filter("x = 2")], &["sales"]), [0; 0]);
+        let column = |column: &str| vec![RowRule::DomainColumn { column: column.to_owned() }];
+        assert!(compile(column("odd name"), &["sales"]).is_err());
+        assert!(compile(column("x"), &["sales"]).is_err());
+    }
+
+    #[test]
+    fn one_of_several() {
+        let any = |texts: &[&str]| RowRule::AnyOf(texts.iter().map(|text| filter(text)).collect());
+        assert_eq!(admitted(vec![any(&["x = 1", "region = 'US'"])], &[]), [0, 1]);
+        assert_eq!(admitted(vec![any(&["x = 1", "region = 'US'"]), filter("x > 1")], &[]), [1]);
+        assert_eq!(admitted(vec![any(&[])], &[]), [0; 0]);
+        assert!(compile(vec![any(&["x = 1", "1/x = 1"])], &[]).is_err(), "one that is refused denies all");
+    }
+
+    #[test]
+    fn hidden_columns() {
+        let visible = |hidden: &[&str]| {
+            let hidden: Vec<String> = hidden.iter().map(|&name| name.to_owned()).collect();
+            visible_columns(&hidden, &schema())
+        };
+        assert_eq!(visible(&[]), Ok(vec![0, 1, 2, 3]));
+        assert_eq!(visible(&["region"]), Ok(vec![0, 2, 3]));
+        assert_eq!(visible(&["REGION"]), Ok(vec![0, 2, 3]));
+        assert_eq!(visible(&["region.code"]), Ok(vec![0, 2, 3]));
+        assert!(visible(&["renamed"]).is_err(), "a rename unmasks nothing");
+        assert!(!compile(vec![filter("x = 1")], &[]).unwrap().is_whole());
+        assert!(compile(vec![], &[]).unwrap().is_whole());
+    }
+}

@@ -1,0 +1,34 @@
+//! Who may see what: pure decisions over the catalog's model, and the fence that enforces them on a plan. No I/O.
+//!
+//! ```text
+//! User → Principal ─┐
+//! Catalog ──────────┴→ decide → Access → Visible      what one principal sees of the catalog
+//!                                  │
+//!                                  └→ filter → SecuredTable → SecureScanExec   what leaves a table
+//!                                                                   │
+//!                                                      lint → Secured          what may run
+//! ```
+//!
+//! INVARIANT: only [`lint::secure`] makes a [`lint::Secured`], and only a `Secured` plan runs.
+
+pub mod decide;
+pub mod domains;
+pub mod filter;
+pub mod fingerprint;
+mod glob;
+pub mod leakproof;
+pub mod lint;
+pub mod principal;
+mod scan;
+pub mod secure;
+#[cfg(test)]
+mod testing;
+pub mod visible;
+pub mod whole;
+
+pub use decide::{Access, Decision, ReadScope, RowRule, decide};
+pub use filter::CompiledScope;
+pub use lint::{Secured, lint, secure};
+pub use principal::Principal;
+pub use secure::SecuredTable;
+pub use visible::{Visible, VisibleCache, VisibleProduct};

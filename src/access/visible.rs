@@ -1,0 +1,324 @@
+//! The catalog as one principal sees it: what exists for it, under which names, and with which rights. Knows nothing of
+//! files, versions or sessions.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use datafusion::arrow::datatypes::SchemaRef;
+
+use super::decide::{Access, ReadScope, Rulebook};
+use super::domains::{DomainAccess, Privilege, domain_access};
+use super::filter::CompiledScope;
+use super::fingerprint::Fingerprint;
+use super::principal::Principal;
+use crate::catalog::model::{Catalog, DomainName, Product, ProductId};
+
+/// Everything that one principal sees of one generation of the catalog. Immutable and shared between its sessions.
+#[derive(Debug)]
+pub struct Visible {
+    generation: u64,
+    principal: Arc<Principal>,
+    fingerprint: Fingerprint,
+    names: Arc<Names>,
+    /// One for each product of `names`.
+    accesses: Vec<Access>,
+    domain_access: Vec<DomainAccess>,
+    readable_domains: BTreeSet<DomainName>,
+    domains: BTreeSet<DomainName>,
+    schemas: BTreeSet<String>,
+}
+
+impl Visible {
+    /// Decides about every product. Use [`VisibleCache::get`] where sessions ask.
+    #[must_use]
+    pub fn new(catalog: &Catalog, generation: u64, principal: Arc<Principal>) -> Self {
+        Self::with_names(catalog, generation, principal, Arc::new(Names::of(catalog)))
+    }
+
+    fn with_names(catalog: &Catalog, generation: u64, principal: Arc<Principal>, names: Arc<Names>) -> Self {
+        let rulebook = Rulebook::new(catalog, &principal);
+        let accesses: Vec<Access> = catalog.products.values().map(|product| rulebook.decide(product).access).collect();
+        let domain_access = domain_access(catalog, &rulebook, &accesses);
+        let readable = domain_access.iter().filter(|row| row.privilege == Privilege::Read);
+        let readable_domains = readable.map(|row| row.domain.clone()).collect();
+        let domains: BTreeSet<DomainName> = domain_access.iter().map(|row| row.domain.clone()).collect();
+        let schemas = domains.iter().map(DomainName::schema_name).collect();
+        let fingerprint = principal.fingerprint();
+        Self { generation, principal, fingerprint, names, accesses, domain_access, readable_domains, domains, schemas }
+    }
+
+    /// The catalog generation that this view was made from.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    #[must_use]
+    pub fn principal(&self) -> &Arc<Principal> {
+        &self.principal
+    }
+
+    /// The principal's fingerprint; with the generation it names this view.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.fingerprint
+    }
+
+    /// The discoverable product behind `schema.table`, both as SQL writes them. Whether it is hidden or absent makes no
+    /// difference to the answer.
+    #[must_use]
+    pub fn lookup(&self, schema: &str, table: &str) -> Option<VisibleProduct<'_>> {
+        let candidates = self.names.by_table.get(schema)?.get(table)?;
+        candidates.iter().find_map(|&position| self.at(position as usize))
+    }
+
+    #[must_use]
+    pub fn get(&self, id: &ProductId) -> Option<VisibleProduct<'_>> {
+        let position = self.names.products.binary_search_by(|named| named.id.cmp(id)).ok()?;
+        self.at(position)
+    }
+
+    /// The discoverable products in the order of their ids.
+    pub fn products(&self) -> impl Iterator<Item = VisibleProduct<'_>> {
+        (0..self.accesses.len()).filter_map(|position| self.at(position))
+    }
+
+    fn at(&self, position: usize) -> Option<VisibleProduct<'_>> {
+        let access = self.accesses.get(position).filter(|access| access.is_discoverable())?;
+        let Named { id, schema, table, has_table } = self.names.products.get(position)?;
+        Some(VisibleProduct { id, schema, table, has_table: *has_table, access })
+    }
+
+    /// What `data_catalog.user_domain_access` shows of this principal.
+    #[must_use]
+    pub fn domain_access(&self) -> &[DomainAccess] {
+        &self.domain_access
+    }
+
+    /// The domains whose rows `row_domain_column` admits.
+    #[must_use]
+    pub fn readable_domains(&self) -> &BTreeSet<DomainName> {
+        &self.readable_domains
+    }
+
+    /// Binds a decision of this view to the schema of the product's table; `Err` as in [`CompiledScope::compile`].
+    pub fn compile(&self, scope: &ReadScope, schema: &SchemaRef) -> Result<CompiledScope, String> {
+        CompiledScope::compile(scope, &self.principal, &self.readable_domains, schema)
+    }
+
+    /// The domains that exist for the principal: those that it may read and those with a product that it may discover.
+    #[must_use]
+    pub fn domains(&self) -> &BTreeSet<DomainName> {
+        &self.domains
+    }
+
+    /// The SQL schemas of [`Self::domains`].
+    #[must_use]
+    pub fn schemas(&self) -> &BTreeSet<String> {
+        &self.schemas
+    }
+}
+
+/// A product that the principal may at least discover.
+#[derive(Clone, Copy, Debug)]
+pub struct VisibleProduct<'a> {
+    pub id: &'a ProductId,
+    /// Schema in SQL.
+    pub schema: &'a str,
+    /// Table name in SQL.
+    pub table: &'a str,
+    /// Whether the product has a Delta port, and so a table.
+    pub has_table: bool,
+    /// Never [`Access::Hidden`].
+    pub access: &'a Access,
+}
+
+impl VisibleProduct<'_> {
+    /// The product itself, in the catalog that the view was made from.
+    #[must_use]
+    pub fn of<'c>(&self, catalog: &'c Catalog) -> Option<&'c Product> {
+        catalog.products.get(self.id)
+    }
+}
+
+/// The SQL names of a catalog's products: the same for every principal, so kept once for each generation.
+#[derive(Debug)]
+struct Names {
+    /// In the order of `catalog.products`.
+    products: Vec<Named>,
+    /// Schema, then table, to positions in `products`: those with a table first. Validation reports when there are two.
+    by_table: HashMap<String, HashMap<String, Vec<u32>>>,
+}
+
+#[derive(Debug)]
+struct Named {
+    id: ProductId,
+    schema: String,
+    table: String,
+    has_table: bool,
+}
+
+impl Names {
+    fn of(catalog: &Catalog) -> Self {
+        let mut products = Vec::with_capacity(catalog.products.len());
+        let mut by_table: HashMap<String, HashMap<String, Vec<u32>>> = HashMap::new();
+        for (position, (id, product)) in catalog.products.iter().enumerate() {
+            let (schema, table) = (product.domain.schema_name(), product.table_name());
+            let has_table = product.delta_port().is_some();
+            let positions = by_table.entry(schema.clone()).or_default().entry(table.clone()).or_default();
+            positions.push(position as u32);
+            products.push(Named { id: id.clone(), schema, table, has_table });
+        }
+        for positions in by_table.values_mut().flat_map(HashMap::values_mut) {
+            positions.sort_by_key(|&position| products.get(position as usize).is_none_or(|named| !named.has_table));
+        }
+        Self { products, by_table }
+    }
+}
+
+/// How many principals' views are kept. One takes about 20 bytes for each product of the mesh.
+pub const VISIBLE_PRINCIPALS_MAX: usize = 256;
+
+/// The views of the newest generation, shared by all sessions; the least recently used make room.
+///
+/// INVARIANT: a generation number stands for one content of the catalog.
+#[derive(Debug, Default)]
+pub struct VisibleCache {
+    state: Mutex<CacheState>,
+}
+
+#[derive(Debug, Default)]
+struct CacheState {
+    generation: u64,
+    names: Option<Arc<Names>>,
+    views: HashMap<Fingerprint, (u64, Arc<Visible>)>,
+    /// Grows with every use.
+    clock: u64,
+}
+
+impl VisibleCache {
+    /// The view of `principal` on `catalog`, which is the content of `generation`. A newer generation drops all older
+    /// views; an older one, still held by a running statement, is answered without being kept.
+    pub fn get(&self, catalog: &Catalog, generation: u64, principal: &Arc<Principal>) -> Arc<Visible> {
+        let key = principal.fingerprint();
+        let names = {
+            let mut state = self.lock();
+            state.advance_to(generation);
+            if state.generation != generation {
+                None
+            } else if let Some(view) = state.touch(key) {
+                return view;
+            } else {
+                state.names.clone()
+            }
+        };
+        // Deciding takes long in a large mesh, so not under the lock; two sessions may do it twice.
+        let names = names.unwrap_or_else(|| Arc::new(Names::of(catalog)));
+        let view = Arc::new(Visible::with_names(catalog, generation, Arc::clone(principal), Arc::clone(&names)));
+        self.lock().keep(key, names, &view);
+        view
+    }
+
+    fn lock(&self) -> MutexGuard<'_, CacheState> {
+        // Every change of the state is complete in itself: a panic elsewhere leaves nothing half done.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl CacheState {
+    fn advance_to(&mut self, generation: u64) {
+        if generation > self.generation {
+            *self = Self { generation, ..Self::default() };
+        }
+    }
+
+    fn touch(&mut self, key: Fingerprint) -> Option<Arc<Visible>> {
+        self.clock += 1;
+        let (used, view) = self.views.get_mut(&key)?;
+        *used = self.clock;
+        Some(Arc::clone(view))
+    }
+
+    fn keep(&mut self, key: Fingerprint, names: Arc<Names>, view: &Arc<Visible>) {
+        if view.generation != self.generation {
+            return;
+        }
+        self.names.get_or_insert(names);
+        if self.views.len() >= VISIBLE_PRINCIPALS_MAX && !self.views.contains_key(&key) {
+            let oldest = self.views.iter().min_by_key(|(_, (used, _))| *used).map(|(key, _)| *key);
+            oldest.and_then(|oldest| self.views.remove(&oldest));
+        }
+        self.clock += 1;
+        self.views.insert(key, (self.clock, Arc::clone(view)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::access::testing::{catalog, product, user};
+    use crate::catalog::model::{AccessPolicy, Discoverable};
+
+    fn principal(name: &str, groups: &[&str]) -> Arc<Principal> {
+        Arc::new(Principal::from(&user(name, groups)))
+    }
+
+    fn mesh() -> Catalog {
+        let mut leads = product("marketing.leads");
+        leads.governance.discoverable = Discoverable::Mesh;
+        let mut secret = product("sales.secret");
+        secret.governance.access_policy = AccessPolicy::Restricted;
+        catalog(vec![product("sales.orders"), leads, secret, product("customer-success.Ticket-Log")], Vec::new())
+    }
+
+    #[test]
+    fn one_principal_sees_its_part_under_sql_names() {
+        let visible = Visible::new(&mesh(), 7, principal("ann", &["cs"]));
+        let seen: Vec<String> = visible.products().map(|p| format!("{}.{}", p.schema, p.table)).collect();
+        assert_eq!(seen, ["customer_success.ticket_log", "marketing.leads"]);
+        assert!(visible.lookup("customer_success", "ticket_log").unwrap().access.is_readable());
+        assert_eq!(*visible.lookup("marketing", "leads").unwrap().access, Access::DiscoverOnly);
+        for (schema, table) in
+            [("sales", "orders"), ("sales", "nothing"), ("nowhere", "orders"), ("Marketing", "leads")]
+        {
+            assert!(visible.lookup(schema, table).is_none(), "{schema}.{table}");
+        }
+        assert!(visible.get(&ProductId("sales.orders".to_owned())).is_none());
+        let leads = visible.get(&ProductId("marketing.leads".to_owned())).unwrap();
+        assert_eq!(leads.of(&mesh()).unwrap().name, "leads");
+        assert_eq!(visible.schemas().iter().collect::<Vec<_>>(), ["customer_success", "marketing"]);
+        let readable: Vec<&str> = visible.readable_domains().iter().map(DomainName::as_str).collect();
+        assert_eq!(readable, ["customer-success"]);
+    }
+
+    #[test]
+    fn a_hidden_product_does_not_stand_before_a_visible_one_of_the_same_sql_name() {
+        let mut shadowing = product("sales.a-b");
+        shadowing.governance.access_policy = AccessPolicy::Restricted;
+        shadowing.domain = DomainName("other".to_owned());
+        let mut mesh = catalog(vec![shadowing, product("sales.a_b")], Vec::new());
+        mesh.products.get_mut(&ProductId("sales.a-b".to_owned())).unwrap().domain = DomainName("SALES".to_owned());
+        let visible = Visible::new(&mesh, 1, principal("ann", &["sales"]));
+        assert_eq!(visible.lookup("sales", "a_b").unwrap().id.0, "sales.a_b");
+    }
+
+    #[test]
+    fn the_cache_keeps_the_newest_generation_and_not_too_many_principals() {
+        let (mesh, cache) = (mesh(), VisibleCache::default());
+        let ann = principal("ann", &["sales"]);
+        let first = cache.get(&mesh, 1, &ann);
+        assert!(Arc::ptr_eq(&first, &cache.get(&mesh, 1, &principal("ann", &["sales"]))));
+        assert!(!Arc::ptr_eq(&first, &cache.get(&mesh, 1, &principal("ann", &["sales", "cs"]))), "other groups");
+        let second = cache.get(&mesh, 2, &ann);
+        assert_eq!(second.generation(), 2);
+        let old = cache.get(&mesh, 1, &ann);
+        assert_eq!(old.generation(), 1);
+        assert!(Arc::ptr_eq(&second, &cache.get(&mesh, 2, &ann)), "an older generation displaces nothing");
+        for number in 0..VISIBLE_PRINCIPALS_MAX * 2 {
+            cache.get(&mesh, 2, &principal(&format!("user{number}"), &[]));
+            cache.get(&mesh, 2, &ann);
+        }
+        assert_eq!(cache.lock().views.len(), VISIBLE_PRINCIPALS_MAX);
+        assert!(Arc::ptr_eq(&second, &cache.get(&mesh, 2, &ann)), "what is used stays");
+    }
+}

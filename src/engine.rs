@@ -1,0 +1,103 @@
+//! The query engine that all sessions share: memory and spill limits, functions, optimizer rules. It holds no catalog
+//! and no tables; what a statement may see is given to it by `statement::bind`.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::object_store::ObjectStoreRegistry;
+use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::prelude::SessionConfig;
+
+/// How many time zones have a prepared engine state; more are built when asked for.
+const TIME_ZONES_KEPT_MAX: usize = 64;
+/// How many consumers an out-of-memory log line names.
+const MEMORY_CONSUMERS_NAMED: usize = 5;
+
+/// Limits of the engine.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Bytes that all running statements may hold together.
+    pub memory_bytes: usize,
+    /// Where statements spill to; `None` uses the system's folder for temporary files.
+    pub spill_dir: Option<PathBuf>,
+    /// Bytes that all spill files may take together.
+    pub spill_bytes: u64,
+    /// Partitions of a plan: how many cores a statement may use.
+    pub parallelism: usize,
+}
+
+/// Shared by all sessions; immutable but for the cache of states.
+pub struct Engine {
+    runtime: Arc<RuntimeEnv>,
+    base: Arc<SessionState>,
+    by_time_zone: Mutex<HashMap<String, Arc<SessionState>>>,
+}
+
+impl Engine {
+    /// `stores` is where plans find the tables' files.
+    ///
+    /// # Errors
+    /// When the spill folder cannot be used.
+    pub fn new(limits: &Limits, stores: Arc<dyn ObjectStoreRegistry>) -> datafusion::common::Result<Self> {
+        let consumers = std::num::NonZeroUsize::new(MEMORY_CONSUMERS_NAMED).unwrap_or(std::num::NonZeroUsize::MIN);
+        let pool = TrackConsumersPool::new(FairSpillPool::new(limits.memory_bytes), consumers);
+        let mode = limits
+            .spill_dir
+            .clone()
+            .map_or(DiskManagerMode::OsTmpDirectory, |dir| DiskManagerMode::Directories(vec![dir]));
+        let disk = DiskManagerBuilder::default().with_mode(mode).with_max_temp_directory_size(limits.spill_bytes);
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(pool))
+            .with_disk_manager_builder(disk)
+            .with_object_store_registry(stores)
+            .build_arc()?;
+        let base = SessionStateBuilder::new()
+            .with_config(session_config(limits.parallelism))
+            .with_runtime_env(Arc::clone(&runtime))
+            .with_default_features()
+            .build();
+        Ok(Self { runtime, base: Arc::new(base), by_time_zone: Mutex::default() })
+    }
+
+    pub fn runtime(&self) -> &Arc<RuntimeEnv> {
+        &self.runtime
+    }
+
+    /// The engine's state for work of the server itself, in UTC.
+    pub fn base(&self) -> &Arc<SessionState> {
+        &self.base
+    }
+
+    /// The engine's state for a session in this time zone (IANA name or offset).
+    pub fn state(&self, time_zone: &str) -> Arc<SessionState> {
+        if time_zone == "UTC" {
+            return Arc::clone(&self.base);
+        }
+        let mut states = self.by_time_zone.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(state) = states.get(time_zone) {
+            return Arc::clone(state);
+        }
+        let mut state = (*self.base).clone();
+        state.config_mut().options_mut().execution.time_zone = Some(time_zone.to_owned());
+        let state = Arc::new(state);
+        if states.len() < TIME_ZONES_KEPT_MAX {
+            states.insert(time_zone.to_owned(), Arc::clone(&state));
+        }
+        state
+    }
+}
+
+fn session_config(parallelism: usize) -> SessionConfig {
+    let mut config = SessionConfig::new().with_target_partitions(parallelism).with_information_schema(false);
+    let options = config.options_mut();
+    options.execution.time_zone = Some("UTC".to_owned());
+    options.execution.parquet.pushdown_filters = true;
+    options.execution.parquet.reorder_filters = true;
+    options.execution.parquet.schema_force_view_types = true;
+    options.sql_parser.parse_float_as_decimal = true;
+    config
+}

@@ -1,0 +1,226 @@
+//! The process that serves: opens the mesh, listens, accepts within limits, and stops in good order.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::catalog::model::ProblemSeverity;
+use crate::catalog::watch::Live;
+use crate::config::{Config, ConfigError};
+use crate::delta::{Stores, Tables};
+use crate::engine::{self, Engine};
+use crate::error::{Error, SqlState};
+use crate::mesh::Mesh;
+use crate::wire;
+
+/// After a failed accept (no file descriptors left, say) this passes before the next attempt.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// Why a server could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("cannot read the catalog folder {path}: {source} (make one with: pgmesh init)")]
+    Catalog { path: String, source: io::Error },
+    #[error(transparent)]
+    Tls(#[from] wire::tls::TlsError),
+    #[error("cannot start the query engine: {0}")]
+    Engine(#[from] datafusion::common::DataFusionError),
+    #[error("cannot read the credentials file {path}: {source}")]
+    CredentialsFile { path: String, source: io::Error },
+    #[error("cannot use the credentials: {0}")]
+    Credentials(#[from] crate::delta::DeltaError),
+    #[error("cannot listen on {address}: {source}")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("the operating system has no random numbers")]
+    NoRandomness,
+}
+
+/// A server that listens.
+pub struct Server {
+    listener: TcpListener,
+    shared: Arc<wire::Shared>,
+    half_open: Arc<Semaphore>,
+    shutdown_grace: Duration,
+}
+
+impl Server {
+    /// Opens the mesh and the port. Tables are opened when they are first needed, so that starting takes no longer for a
+    /// large mesh than for a small one.
+    pub async fn start(config: &Config) -> Result<Self, StartError> {
+        config.validate()?;
+        let path = config.catalog().to_owned();
+        let catalog = Live::open(&path)
+            .map_err(|source| StartError::Catalog { path: path.display().to_string(), source })?;
+        log_problems(&catalog);
+        let tables = Tables::new(stores(config)?);
+        let limits = engine::Limits {
+            memory_bytes: config.memory_limit.as_usize(),
+            spill_dir: config.spill_dir.clone(),
+            spill_bytes: config.spill_limit.as_usize() as u64,
+            parallelism: config.threads.get(),
+        };
+        let engine = Engine::new(&limits, tables.object_store_registry())?;
+        let mesh = Arc::new(Mesh::new(catalog, tables, engine));
+        let tls = config.tls().map(|(certificate, key)| wire::tls::server_config(certificate, key)).transpose()?;
+        let mut mock_secret = [0; 32];
+        aws_lc_rs::rand::fill(&mut mock_secret).map_err(|_| StartError::NoRandomness)?;
+        let address = config.listen;
+        let listener = TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
+        let shared = Arc::new(wire::Shared {
+            mesh,
+            require_tls: tls.is_some() && !config.is_loopback() && !config.insecure,
+            tls,
+            loopback: config.is_loopback(),
+            mock_secret,
+            limits: wire::Limits {
+                connections: config.max_connections.get(),
+                connections_per_user: config.max_connections_per_user.get(),
+                authentication: config.authentication_timeout,
+                message_bytes: config.max_message_bytes.as_usize(),
+            },
+            defaults: vec![
+                ("statement_timeout", config.statement_timeout.as_millis().to_string()),
+                (
+                    "idle_in_transaction_session_timeout",
+                    config.idle_in_transaction_session_timeout.as_millis().to_string(),
+                ),
+            ],
+            cancels: Arc::default(),
+            sessions: Arc::new(Semaphore::new(config.max_connections.get())),
+            users: wire::UserCounts::default(),
+            shutdown: CancellationToken::new(),
+            kill: CancellationToken::new(),
+        });
+        let half_open = Arc::new(Semaphore::new(config.max_startup_connections.get()));
+        Ok(Self { listener, shared, half_open, shutdown_grace: config.shutdown_grace })
+    }
+
+    /// # Errors
+    /// When the operating system does not say.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    pub fn mesh(&self) -> &Arc<Mesh> {
+        &self.shared.mesh
+    }
+
+    /// Serves until `stop` is cancelled, then drains: no new connections, idle ones end, running statements finish or are
+    /// cancelled when the grace period is over.
+    pub async fn run(self, stop: CancellationToken) {
+        let connections = TaskTracker::new();
+        let background = tokio::spawn(Arc::clone(&self.shared.mesh).run(self.shared.shutdown.clone()));
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, peer)) => self.accept(stream, peer, &connections),
+                    Err(error) => {
+                        tracing::warn!(cause = %error, "cannot accept connections");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        drop(self.listener);
+        self.shared.shutdown.cancel();
+        connections.close();
+        let started = Instant::now();
+        tracing::info!(connections = connections.len(), "stopping: running statements may finish");
+        if tokio::time::timeout(self.shutdown_grace, connections.wait()).await.is_err() {
+            tracing::warn!(connections = connections.len(), "grace period is over: cancelling what still runs");
+            self.shared.kill.cancel();
+            connections.wait().await;
+        }
+        drop(background.await);
+        tracing::info!(seconds = started.elapsed().as_secs_f64(), "stopped");
+    }
+
+    fn accept(&self, stream: TcpStream, peer: SocketAddr, connections: &TaskTracker) {
+        match Arc::clone(&self.half_open).try_acquire_owned() {
+            Ok(permit) => {
+                connections.spawn(wire::serve(stream, peer, Arc::clone(&self.shared), permit));
+            }
+            Err(_) => {
+                // said without waiting: whoever opens connections without logging in gets no task of ours
+                let error = Error::fatal(SqlState::TOO_MANY_CONNECTIONS, "too many connections are starting up");
+                wire::refuse(&stream, &error);
+            }
+        }
+    }
+}
+
+/// Named credentials from the environment and, where one is given, from a file.
+fn stores(config: &Config) -> Result<Stores, StartError> {
+    let text = match &config.credentials {
+        None => None,
+        Some(path) => Some(std::fs::read_to_string(path).map_err(|source| StartError::CredentialsFile {
+            path: path.display().to_string(),
+            source,
+        })?),
+    };
+    Ok(Stores::new(std::env::vars(), text.as_deref())?)
+}
+
+fn log_problems(catalog: &Live) {
+    for problem in &catalog.status().problems {
+        match problem.severity {
+            ProblemSeverity::Error => tracing::error!("{problem}"),
+            ProblemSeverity::Warning => tracing::warn!("{problem}"),
+        }
+    }
+}
+
+/// Starts, says where it listens, serves until SIGTERM or SIGINT.
+///
+/// # Errors
+/// When the server cannot start.
+pub async fn run(config: &Config) -> Result<(), StartError> {
+    let server = Server::start(config).await?;
+    announce(&server);
+    let stop = CancellationToken::new();
+    let signalled = stop.clone();
+    tokio::spawn(async move {
+        termination().await;
+        signalled.cancel();
+    });
+    server.run(stop).await;
+    Ok(())
+}
+
+/// `listening on ADDR:PORT` on standard output is for programs; how to connect is for people, on standard error.
+#[expect(clippy::print_stdout, reason = "the line that programs wait for")]
+fn announce(server: &Server) {
+    let Ok(address) = server.local_addr() else { return };
+    let snapshot = server.mesh().catalog.current();
+    let (name, products) = (&snapshot.catalog.mesh.name, snapshot.catalog.products.len());
+    println!("listening on {address}");
+    tracing::info!(mesh = %name, products, %address, "serving");
+    let user = snapshot.catalog.users.keys().find(|user| user.ends_with("analyst"));
+    let user = user.or_else(|| snapshot.catalog.users.keys().next());
+    match user {
+        Some(user) => eprintln!("connect with: psql \"postgresql://{user}@{address}/{name}\""),
+        None => eprintln!("nobody can log in yet; add a user with: pgmesh user add NAME"),
+    }
+}
+
+async fn termination() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut terminate), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        tracing::warn!("cannot listen for signals: stop the server with SIGKILL");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

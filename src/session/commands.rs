@@ -1,0 +1,190 @@
+//! Commands that change the session: SET, RESET, transactions, savepoints, DISCARD, DEALLOCATE.
+//!
+//! Tags, warnings and SQLSTATEs as in PostgreSQL 15's `utility.c` and `xact.c`.
+
+use super::{Executed, Session, Status};
+use crate::error::{Error, Report, Result, Severity, SqlState};
+use crate::statement::classify::SessionCommand;
+
+impl Session {
+    pub(super) fn command(&mut self, command: SessionCommand) -> Result<Executed> {
+        match command {
+            SessionCommand::Set { name, value, local } => self.set(&name, value.as_deref(), local),
+            SessionCommand::Reset(name) => {
+                self.settings.lock().reset(&name)?;
+                done("RESET")
+            }
+            SessionCommand::ResetAll => {
+                self.settings.lock().reset_all();
+                done("RESET")
+            }
+            SessionCommand::Begin { start, modes } => self.begin(start, &modes),
+            SessionCommand::SetTransaction { modes, session } => self.set_transaction(&modes, session),
+            SessionCommand::Commit { chain } => Ok(self.end_transaction(true, chain)),
+            SessionCommand::Rollback { chain } => Ok(self.end_transaction(false, chain)),
+            SessionCommand::Savepoint(name) => self.savepoint(name),
+            SessionCommand::Release(name) => {
+                self.in_transaction("RELEASE SAVEPOINT")?;
+                if self.transaction.release(&name) { done("RELEASE") } else { Err(no_savepoint(&name)) }
+            }
+            SessionCommand::RollbackTo(name) => {
+                self.in_transaction("ROLLBACK TO SAVEPOINT")?;
+                let settings = self.transaction.rollback_to(&name).ok_or_else(|| no_savepoint(&name))?;
+                *self.settings.lock() = settings;
+                done("ROLLBACK")
+            }
+            SessionCommand::Discard(what) => self.discard(what),
+            SessionCommand::Deallocate(name) => self.deallocate(name),
+            SessionCommand::SetRole(role) => self.only_oneself(role, "set role"),
+            SessionCommand::SetSessionAuthorization(role) => self.only_oneself(role, "set session authorization"),
+        }
+    }
+
+    fn set(&mut self, name: &str, value: Option<&str>, local: bool) -> Result<Executed> {
+        let in_transaction = self.status() != Status::Idle;
+        let mut settings = self.settings.lock();
+        match value {
+            Some(value) if local && in_transaction => settings.set_local(name, value)?,
+            // outside of a transaction SET LOCAL has no effect, but a bad value is still an error
+            Some(value) if local => settings.clone().set(name, value)?,
+            Some(value) => settings.set(name, value)?,
+            None => settings.reset(name)?,
+        }
+        drop(settings);
+        if local && !in_transaction {
+            let message = "SET LOCAL can only be used in transaction blocks";
+            return Ok(with_warning("SET", SqlState::NO_ACTIVE_SQL_TRANSACTION, message));
+        }
+        done("SET")
+    }
+
+    fn begin(&mut self, start: bool, modes: &[(&'static str, String)]) -> Result<Executed> {
+        let tag = if start { "START TRANSACTION" } else { "BEGIN" };
+        if self.status() != Status::Idle {
+            self.set_modes(modes)?;
+            let message = "there is already a transaction in progress";
+            return Ok(with_warning(tag, SqlState::ACTIVE_SQL_TRANSACTION, message));
+        }
+        let before = self.settings.lock().clone();
+        self.transaction.begin(before);
+        self.set_modes(modes)?;
+        done(tag)
+    }
+
+    fn set_modes(&mut self, modes: &[(&'static str, String)]) -> Result<()> {
+        let mut settings = self.settings.lock();
+        modes.iter().try_for_each(|(name, value)| settings.set_local(name, value))
+    }
+
+    fn set_transaction(&mut self, modes: &[(&'static str, String)], session: bool) -> Result<Executed> {
+        if session {
+            let mut settings = self.settings.lock();
+            for (name, value) in modes {
+                settings.set(&format!("default_{name}"), value)?;
+            }
+        } else if self.status() == Status::Idle {
+            let message = "SET TRANSACTION can only be used in transaction blocks";
+            return Ok(with_warning("SET", SqlState::NO_ACTIVE_SQL_TRANSACTION, message));
+        } else {
+            self.set_modes(modes)?;
+        }
+        done("SET")
+    }
+
+    fn end_transaction(&mut self, commit: bool, chain: bool) -> Executed {
+        let status = self.status();
+        let tag = if commit && status != Status::Failed { "COMMIT" } else { "ROLLBACK" };
+        if status == Status::Idle {
+            let message = "there is no transaction in progress";
+            return with_warning(tag, SqlState::NO_ACTIVE_SQL_TRANSACTION, message);
+        }
+        let back_to = self.transaction.end(commit);
+        self.portals.clear();
+        let mut settings = self.settings.lock();
+        settings.end_local();
+        if let Some(before) = back_to {
+            *settings = before;
+        }
+        if chain {
+            self.transaction.begin(settings.clone());
+        }
+        Executed::Done { tag: tag.to_owned(), notice: None }
+    }
+
+    fn savepoint(&mut self, name: String) -> Result<Executed> {
+        self.in_transaction("SAVEPOINT")?;
+        let settings = self.settings.lock().clone();
+        if self.transaction.savepoint(name, settings) {
+            return done("SAVEPOINT");
+        }
+        let limit = super::transaction::SAVEPOINTS_MAX;
+        Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, format!("a transaction may have {limit} savepoints")))
+    }
+
+    fn in_transaction(&self, what: &str) -> Result<()> {
+        if self.status() != Status::Idle {
+            return Ok(());
+        }
+        Err(Error::new(
+            SqlState::NO_ACTIVE_SQL_TRANSACTION,
+            format!("{what} can only be used in transaction blocks"),
+        ))
+    }
+
+    fn discard(&mut self, what: &'static str) -> Result<Executed> {
+        if what == "ALL" {
+            if self.status() != Status::Idle {
+                return Err(Error::new(
+                    SqlState::ACTIVE_SQL_TRANSACTION,
+                    "DISCARD ALL cannot run inside a transaction block",
+                ));
+            }
+            self.portals.clear();
+            self.statements.clear();
+            self.settings.lock().reset_all();
+        }
+        done(&format!("DISCARD {what}"))
+    }
+
+    fn deallocate(&mut self, name: Option<String>) -> Result<Executed> {
+        match name {
+            None => {
+                self.statements.clear();
+                done("DEALLOCATE ALL")
+            }
+            Some(name) => {
+                self.statement(&name)?;
+                self.close_statement(&name);
+                done("DEALLOCATE")
+            }
+        }
+    }
+
+    /// Identity comes from authentication alone: these statements may only name who one already is.
+    fn only_oneself(&self, role: Option<String>, what: &str) -> Result<Executed> {
+        match role {
+            Some(role) if role != self.user => {
+                let message = format!("permission denied to {what} \"{role}\"");
+                Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message)
+                    .hint("Connect as the other user: identity comes from authentication alone."))
+            }
+            _ => done("SET"),
+        }
+    }
+}
+
+// Returned as a Result so that the arms of `command` read alike.
+#[expect(clippy::unnecessary_wraps, reason = "the arms of `command` read alike")]
+fn done(tag: &str) -> Result<Executed> {
+    Ok(Executed::Done { tag: tag.to_owned(), notice: None })
+}
+
+fn with_warning(tag: &str, sqlstate: SqlState, message: &'static str) -> Executed {
+    let mut notice = Report::new(sqlstate, message);
+    notice.severity = Severity::Warning;
+    Executed::Done { tag: tag.to_owned(), notice: Some(notice) }
+}
+
+fn no_savepoint(name: &str) -> Error {
+    Error::new(SqlState::INVALID_SAVEPOINT_SPECIFICATION, format!("savepoint \"{name}\" does not exist"))
+}

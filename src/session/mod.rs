@@ -1,0 +1,251 @@
+//! One client's session: settings, prepared statements, portals and the transaction. Built after authentication, shared
+//! with nobody; what is shared lives in [`Mesh`].
+//!
+//! A statement gets a [`Context`] made here, and what only a session can do comes back as a [`SessionCommand`] and is
+//! done in `commands`. The session knows nothing of messages or sockets.
+
+mod commands;
+mod portal;
+mod transaction;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use chrono::Utc;
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
+
+use crate::error::{Error, Report, Result, SqlState};
+use crate::mesh::{Mesh, View};
+use crate::settings::Settings;
+use crate::statement::classify::{Command, SessionCommand};
+use crate::statement::context::{Context, SessionFacts, SharedSettings};
+use crate::statement::{self, Description, Outcome, Parsed, Rows};
+pub use portal::{Portal, PortalState};
+pub use transaction::Status;
+use transaction::Transaction;
+
+/// How many named prepared statements a session may hold.
+const PREPARED_STATEMENTS_MAX: usize = 10_000;
+/// How many open portals a session may hold.
+const PORTALS_MAX: usize = 1_000;
+
+/// A statement that was parsed and described (Parse).
+#[derive(Debug)]
+pub struct Prepared {
+    /// `None` for an empty query string.
+    pub parsed: Option<Parsed>,
+    pub description: Description,
+    /// Type OIDs that the client declared for the parameters; 0 or missing where it left the type open.
+    pub declared_oids: Vec<u32>,
+}
+
+/// What an executed statement gives to the client.
+pub enum Executed {
+    Rows(Rows),
+    /// A command's tag, and a notice that goes before it.
+    Done { tag: String, notice: Option<Report> },
+}
+
+pub struct Session {
+    mesh: Arc<Mesh>,
+    user: String,
+    view: View,
+    settings: SharedSettings,
+    facts: SessionFacts,
+    statements: HashMap<String, Arc<Prepared>>,
+    portals: HashMap<String, Portal>,
+    transaction: Transaction,
+}
+
+impl Session {
+    /// # Errors
+    /// When the user is not in the catalog (any more).
+    pub fn open(mesh: Arc<Mesh>, user: &str, settings: Settings, pid: i32) -> Result<Self> {
+        let view = mesh.view(user, None)?;
+        let database: Arc<str> = Arc::from(view.snapshot.catalog.mesh.name.as_str());
+        Ok(Self {
+            mesh,
+            user: user.to_owned(),
+            view,
+            settings: SharedSettings::new(settings),
+            facts: SessionFacts { pid, database },
+            statements: HashMap::new(),
+            portals: HashMap::new(),
+            transaction: Transaction::default(),
+        })
+    }
+
+    pub fn settings(&self) -> &SharedSettings {
+        &self.settings
+    }
+
+    pub fn status(&self) -> Status {
+        self.transaction.status()
+    }
+
+    /// What a statement that starts now may look at. Who the principal is and what it may see is decided afresh.
+    fn context(&mut self) -> Result<Context> {
+        self.view = self.mesh.view(&self.user, Some(&self.view))?;
+        let now = Utc::now();
+        Ok(Context {
+            mesh: Arc::clone(&self.mesh),
+            snapshot: Arc::clone(&self.view.snapshot),
+            principal: Arc::clone(&self.view.principal),
+            visible: Arc::clone(&self.view.visible),
+            settings: self.settings.clone(),
+            pins: self.transaction.pins(),
+            transaction_started: self.transaction.started().unwrap_or(now),
+            facts: self.facts.clone(),
+        })
+    }
+
+    /// In a failed transaction only its end is allowed.
+    fn check_transaction(&self, parsed: &Parsed) -> Result<()> {
+        let ends = matches!(
+            parsed.command,
+            Command::Session(
+                SessionCommand::Commit { .. } | SessionCommand::Rollback { .. } | SessionCommand::RollbackTo(_)
+            )
+        );
+        if self.status() == Status::Failed && !ends {
+            return Err(Error::new(
+                SqlState::IN_FAILED_SQL_TRANSACTION,
+                "current transaction is aborted, commands ignored until end of transaction block",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Runs one statement of a simple query.
+    pub async fn run(&mut self, parsed: &Parsed) -> Result<Executed> {
+        self.execute(parsed, &[]).await
+    }
+
+    async fn execute(&mut self, parsed: &Parsed, parameters: &[ScalarValue]) -> Result<Executed> {
+        self.check_transaction(parsed)?;
+        let context = self.context()?;
+        match statement::execute(parsed, parameters, &context).await? {
+            Outcome::Rows(rows) => Ok(Executed::Rows(rows)),
+            Outcome::Session(command) => self.command(command),
+        }
+    }
+
+    /// Parses and describes a statement under a name; the empty name is replaced, others must be free.
+    /// `declared` are the parameter types that the client gave, with their OIDs.
+    pub async fn prepare(&mut self, name: &str, sql: &str, declared: &[(u32, Option<DataType>)]) -> Result<()> {
+        if !name.is_empty() && self.statements.contains_key(name) {
+            return Err(Error::new(
+                SqlState::DUPLICATE_PREPARED_STATEMENT,
+                format!("prepared statement \"{name}\" already exists"),
+            ));
+        }
+        if self.statements.len() >= PREPARED_STATEMENTS_MAX {
+            return Err(Error::new(
+                SqlState::CONFIGURATION_LIMIT_EXCEEDED,
+                format!("a session may hold {PREPARED_STATEMENTS_MAX} prepared statements"),
+            )
+            .hint("Deallocate the ones that are no longer used."));
+        }
+        if name.is_empty() {
+            self.statements.remove("");
+        }
+        let mut parsed = statement::parse(sql)?;
+        if parsed.len() > 1 {
+            return Err(Error::new(
+                SqlState::SYNTAX_ERROR,
+                "cannot insert multiple commands into a prepared statement",
+            ));
+        }
+        let (declared_oids, types): (Vec<u32>, Vec<Option<DataType>>) = declared.iter().cloned().unzip();
+        let (parsed, description) = match parsed.pop() {
+            None => (None, Description { parameters: Vec::new(), columns: None }),
+            Some(parsed) => {
+                self.check_transaction(&parsed)?;
+                let context = self.context()?;
+                let description = statement::describe(&parsed, &types, &context).await?;
+                (Some(parsed), description)
+            }
+        };
+        let prepared = Prepared { parsed, description, declared_oids };
+        self.statements.insert(name.to_owned(), Arc::new(prepared));
+        Ok(())
+    }
+
+    /// # Errors
+    /// `26000` when there is no prepared statement of this name.
+    pub fn statement(&self, name: &str) -> Result<Arc<Prepared>> {
+        self.statements.get(name).cloned().ok_or_else(|| {
+            let message = if name.is_empty() {
+                "unnamed prepared statement does not exist".to_owned()
+            } else {
+                format!("prepared statement \"{name}\" does not exist")
+            };
+            Error::new(SqlState::INVALID_SQL_STATEMENT_NAME, message)
+        })
+    }
+
+    /// Closing what does not exist is no error.
+    pub fn close_statement(&mut self, name: &str) {
+        self.statements.remove(name);
+    }
+
+    /// Opens a portal over a prepared statement; the empty name is replaced, others must be free.
+    pub fn bind(
+        &mut self,
+        name: &str,
+        prepared: Arc<Prepared>,
+        parameters: Vec<ScalarValue>,
+        formats: Vec<i16>,
+    ) -> Result<()> {
+        if let Some(parsed) = &prepared.parsed {
+            self.check_transaction(parsed)?;
+        }
+        if !name.is_empty() && self.portals.contains_key(name) {
+            return Err(Error::new(SqlState::DUPLICATE_CURSOR, format!("cursor \"{name}\" already exists")));
+        }
+        if self.portals.len() >= PORTALS_MAX && !self.portals.contains_key(name) {
+            return Err(Error::new(
+                SqlState::CONFIGURATION_LIMIT_EXCEEDED,
+                format!("a session may hold {PORTALS_MAX} open portals"),
+            ));
+        }
+        self.portals.insert(name.to_owned(), Portal::new(prepared, parameters, formats));
+        Ok(())
+    }
+
+    /// # Errors
+    /// `34000` when there is no portal of this name.
+    pub fn portal(&mut self, name: &str) -> Result<&mut Portal> {
+        self.portals
+            .get_mut(name)
+            .ok_or_else(|| Error::new(SqlState::INVALID_CURSOR_NAME, format!("portal \"{name}\" does not exist")))
+    }
+
+    /// Starts a portal's statement. The portal itself stays as it is; its caller keeps the rows in it.
+    pub async fn execute_portal(&mut self, name: &str) -> Result<Option<Executed>> {
+        let portal = self.portal(name)?;
+        let prepared = Arc::clone(&portal.prepared);
+        let parameters = std::mem::take(&mut portal.parameters);
+        let Some(parsed) = &prepared.parsed else { return Ok(None) };
+        self.execute(parsed, &parameters).await.map(Some)
+    }
+
+    pub fn close_portal(&mut self, name: &str) {
+        self.portals.remove(name);
+    }
+
+    /// An error happened: an open transaction fails, and its portals end.
+    pub fn fail(&mut self) {
+        self.transaction.fail();
+        self.portals.clear();
+    }
+
+    /// Sync, or the end of a simple query: an implicit transaction ends, and with it its portals.
+    pub fn end_implicit_transaction(&mut self) {
+        if self.status() == Status::Idle {
+            self.portals.clear();
+            self.settings.lock().end_local();
+        }
+    }
+}

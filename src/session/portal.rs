@@ -1,0 +1,33 @@
+//! A portal: a prepared statement with values for its parameters, and how far its rows were fetched.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::common::ScalarValue;
+
+use super::Prepared;
+use crate::statement::Rows;
+
+pub struct Portal {
+    pub prepared: Arc<Prepared>,
+    /// Taken when the statement starts.
+    pub(super) parameters: Vec<ScalarValue>,
+    /// Result formats as Bind gave them: none, one for all, or one for each column; 0 text, 1 binary.
+    pub formats: Vec<i16>,
+    pub state: PortalState,
+}
+
+/// How far a portal is.
+pub enum PortalState {
+    Ready,
+    /// Rows are left: the rest of a batch, and the stream.
+    Suspended { rows: Rows, rest: Option<RecordBatch> },
+    /// No rows are left, or the command was done.
+    Done,
+}
+
+impl Portal {
+    pub(super) fn new(prepared: Arc<Prepared>, parameters: Vec<ScalarValue>, formats: Vec<i16>) -> Self {
+        Self { prepared, parameters, formats, state: PortalState::Ready }
+    }
+}

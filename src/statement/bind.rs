@@ -1,0 +1,315 @@
+//! From a parsed query to a logical plan over what the principal may see.
+//!
+//! The planner is shown exactly the relations that were resolved here, each already behind the fence, and a fixed list of
+//! functions. A name that the principal may not discover is answered exactly as one that does not exist.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
+
+use datafusion::common::{DFSchema, DataFusionError, ScalarValue, TableReference};
+use datafusion::config::ConfigOptions;
+use datafusion::datasource::cte_worktable::CteWorkTable;
+use datafusion::datasource::{TableProvider, provider_as_source};
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
+use datafusion::logical_expr::{
+    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF,
+};
+use datafusion::sql::parser::Statement as DfStatement;
+use datafusion::sql::planner::{NullOrdering, ParserOptions, PlannerContext, SqlToRel};
+use datafusion::sql::resolve::resolve_table_references;
+use datafusion::sql::sqlparser::ast::{ObjectName, Statement, visit_relations};
+
+use super::context::Context;
+use super::fault::from_engine;
+use super::functions::session_function;
+use super::{parse, system};
+use crate::access::decide::Access;
+use crate::access::filter::CompiledScope;
+use crate::access::secure::SecuredTable;
+use crate::access::visible::VisibleProduct;
+use crate::catalog::model::Product;
+use crate::error::{Error, Result, SqlState};
+
+/// How many relations one statement may name.
+const RELATIONS_PER_STATEMENT_MAX: usize = 1_000;
+/// The schema whose name may always be left out or written in front of functions.
+const PG_CATALOG: &str = "pg_catalog";
+
+/// A logical plan over the visible catalog. It cannot run: only `secure` makes a plan that can.
+pub struct Bound {
+    pub plan: LogicalPlan,
+    pub state: Arc<SessionState>,
+}
+
+/// Resolves every relation, plans the query. `parameters` are the types that are known of `$1`, `$2`, ….
+pub async fn bind(
+    statement: &DfStatement,
+    text: &str,
+    parameters: Vec<Option<FieldRef>>,
+    context: &Context,
+) -> Result<Bound> {
+    let state = context.mesh.engine.state(&context.settings.lock().time_zone().name());
+    let (relations, _) = resolve_table_references(statement, true).map_err(from_engine)?;
+    if relations.len() > RELATIONS_PER_STATEMENT_MAX {
+        return Err(Error::new(
+            SqlState::STATEMENT_TOO_COMPLEX,
+            format!("a statement may name {RELATIONS_PER_STATEMENT_MAX} relations"),
+        ));
+    }
+    let mut sources = HashMap::with_capacity(relations.len());
+    for reference in relations {
+        let provider = relation(&reference, context).await.map_err(|e| at_relation(e, statement, &reference, text))?;
+        sources.insert(reference, provider_as_source(provider));
+    }
+    let planner = Planner { state: &state, context, sources };
+    let DfStatement::Statement(inner) = statement else {
+        return Err(Error::unsupported("only queries can be planned"));
+    };
+    let plan = SqlToRel::new_with_options(&planner, parser_options())
+        .sql_statement_to_plan_with_context(
+            (**inner).clone(),
+            &mut PlannerContext::new().with_prepare_param_data_types(parameters),
+        )
+        .map_err(from_engine)?;
+    Ok(Bound { plan, state })
+}
+
+fn parser_options() -> ParserOptions {
+    ParserOptions::new()
+        .with_parse_float_as_decimal(true)
+        .with_default_null_ordering(NullOrdering::NullsMax)
+        .with_map_string_types_to_utf8view(false)
+}
+
+/// The relation behind a name, as this principal may read it.
+async fn relation(reference: &TableReference, context: &Context) -> Result<Arc<dyn TableProvider>> {
+    let missing = || Error::new(SqlState::UNDEFINED_TABLE, format!("relation \"{reference}\" does not exist"));
+    let (schema, table) = match reference {
+        TableReference::Full { catalog, schema, table } => {
+            if **catalog != *context.facts.database {
+                return Err(Error::unsupported(format!(
+                    "cross-database references are not implemented: \"{catalog}.{schema}.{table}\""
+                )));
+            }
+            (Some(schema), table)
+        }
+        TableReference::Partial { schema, table } => (Some(schema), table),
+        TableReference::Bare { table } => (None, table),
+    };
+    let Some(schema) = schema else {
+        let path: Vec<String> = context.settings.lock().search_path().to_vec();
+        for schema in path.iter().map(String::as_str).chain([system::SCHEMA]) {
+            if let Some(found) = in_schema(schema, table, context).await? {
+                return Ok(found);
+            }
+        }
+        return Err(missing());
+    };
+    in_schema(schema, table, context).await?.ok_or_else(missing)
+}
+
+async fn in_schema(schema: &str, table: &str, context: &Context) -> Result<Option<Arc<dyn TableProvider>>> {
+    if schema == system::SCHEMA {
+        return system::relation(table, context);
+    }
+    let Some(visible) = context.visible.lookup(schema, table).filter(|product| product.has_table) else {
+        return Ok(None);
+    };
+    let Some(product) = visible.of(&context.snapshot.catalog) else { return Ok(None) };
+    product_table(&visible, product, context).await.map(Some)
+}
+
+async fn product_table(
+    visible: &VisibleProduct<'_>,
+    product: &Product,
+    context: &Context,
+) -> Result<Arc<dyn TableProvider>> {
+    let Access::Read(scope) = visible.access else { return Err(denied(visible.table, product)) };
+    let location = product.delta_port().and_then(|port| port.location.as_ref());
+    let Some(location) = location else { return Err(denied(visible.table, product)) };
+    let snapshot = context.table(location).await?;
+    let name = format!("{}.{}", visible.schema, visible.table);
+    let scope = CompiledScope::compile(scope, &context.principal, context.visible.readable_domains(), &snapshot.schema);
+    match scope {
+        Ok(scope) => Ok(Arc::new(SecuredTable::new(&name, snapshot.provider(), scope)?)),
+        Err(reason) => {
+            tracing::warn!(table = %name, principal = %context.principal.name, %reason, "a row filter cannot be applied, access denied");
+            Err(denied(visible.table, product))
+        }
+    }
+}
+
+/// What a principal is told who may know of a product but not read it.
+fn denied(table: &str, product: &Product) -> Error {
+    Error::new(SqlState::INSUFFICIENT_PRIVILEGE, format!("permission denied for table {table}"))
+        .hint(format!("Ask the owner of {}, {}, for access.", product.id, product.owner))
+}
+
+/// Adds the place where the relation stands in the statement, as PostgreSQL does for 42P01.
+fn at_relation(error: Error, statement: &DfStatement, reference: &TableReference, text: &str) -> Error {
+    if error.sqlstate() != SqlState::UNDEFINED_TABLE {
+        return error;
+    }
+    let DfStatement::Statement(statement) = statement else { return error };
+    match span_of(statement, reference, text) {
+        Some(position) => error.position(position),
+        None => error,
+    }
+}
+
+fn span_of(statement: &Statement, reference: &TableReference, text: &str) -> Option<usize> {
+    let found = visit_relations(statement, |name: &ObjectName| {
+        let parts: Vec<_> = name.0.iter().filter_map(|part| part.as_ident()).collect();
+        let matches = parts.last().is_some_and(|last| last.value.eq_ignore_ascii_case(reference.table()))
+            && (parts.len() < 2
+                || reference.schema().is_some_and(|s| parts[parts.len() - 2].value.eq_ignore_ascii_case(s)));
+        match parts.first() {
+            Some(first) if matches && first.span.start.line > 0 => ControlFlow::Break(first.span.start),
+            _ => ControlFlow::Continue(()),
+        }
+    });
+    match found {
+        ControlFlow::Break(location) => Some(parse::position(text, location)),
+        ControlFlow::Continue(()) => None,
+    }
+}
+
+/// The types of `$1`, `$2`, … that planning found out, text where it could not.
+pub fn parameter_types(plan: &LogicalPlan, known: &[Option<FieldRef>]) -> Result<Vec<DataType>> {
+    let inferred = plan.get_parameter_fields().map_err(from_engine)?;
+    let mut count = known.len();
+    for name in inferred.keys() {
+        count = count.max(parameter_number(name)?);
+    }
+    (1..=count)
+        .map(|number| {
+            let declared = known.get(number - 1).and_then(Option::as_ref);
+            let found = inferred.get(&format!("${number}")).and_then(Option::as_ref);
+            Ok(declared.or(found).map_or(DataType::Utf8, |field| field.data_type().clone()))
+        })
+        .collect()
+}
+
+/// `$7` is 7. PostgreSQL's limit on the number of parameters is 65535.
+fn parameter_number(name: &str) -> Result<usize> {
+    let number = name.strip_prefix('$').and_then(|n| n.parse::<usize>().ok()).filter(|n| (1..=65_535).contains(n));
+    number.ok_or_else(|| Error::new(SqlState::UNDEFINED_PARAMETER, format!("there is no parameter {name}")))
+}
+
+/// Puts values in place of the parameters.
+pub fn with_parameters(plan: LogicalPlan, values: &[ScalarValue]) -> Result<LogicalPlan> {
+    if values.is_empty() && plan.get_parameter_names().map_err(from_engine)?.is_empty() {
+        return Ok(plan);
+    }
+    let known = plan.get_parameter_names().map_err(from_engine)?;
+    for name in known {
+        if parameter_number(&name)? > values.len() {
+            return Err(Error::new(SqlState::UNDEFINED_PARAMETER, format!("there is no parameter {name}")));
+        }
+    }
+    plan.replace_params_with_values(&values.to_vec().into()).map_err(from_engine)
+}
+
+/// A parameter's type as the planner takes it.
+pub fn parameter_field(data_type: DataType) -> FieldRef {
+    Arc::new(Field::new("", data_type, true))
+}
+
+/// What the planner may ask: the resolved relations and the list of functions.
+struct Planner<'a> {
+    state: &'a SessionState,
+    context: &'a Context,
+    sources: HashMap<TableReference, Arc<dyn TableSource>>,
+}
+
+/// Functions may be called with `pg_catalog.` in front.
+fn function_name(name: &str) -> &str {
+    name.strip_prefix(PG_CATALOG).and_then(|rest| rest.strip_prefix('.')).unwrap_or(name)
+}
+
+impl ContextProvider for Planner<'_> {
+    fn get_table_source(&self, name: TableReference) -> datafusion::common::Result<Arc<dyn TableSource>> {
+        self.sources.get(&name).cloned().ok_or_else(|| {
+            let error = Error::new(SqlState::UNDEFINED_TABLE, format!("relation \"{name}\" does not exist"));
+            DataFusionError::External(Box::new(error))
+        })
+    }
+
+    fn get_table_function_source(
+        &self,
+        name: &str,
+        args: Vec<Expr>,
+    ) -> datafusion::common::Result<Arc<dyn TableSource>> {
+        let name = function_name(name);
+        let Some(function) = self.state.table_functions().get(name) else {
+            let error = Error::new(SqlState::UNDEFINED_FUNCTION, format!("function {name} does not exist"));
+            return Err(DataFusionError::External(Box::new(error)));
+        };
+        let simplifier = super::run::simplifier(self.state, self.context);
+        let schema = DFSchema::empty();
+        let args = args
+            .into_iter()
+            .map(|arg| simplifier.coerce(arg, &schema).and_then(|arg| simplifier.simplify(arg)))
+            .collect::<datafusion::common::Result<Vec<_>>>()?;
+        let arguments = datafusion::catalog::TableFunctionArgs::new(&args, self.state);
+        Ok(provider_as_source(function.create_table_provider_with_args(arguments)?))
+    }
+
+    fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> datafusion::common::Result<Arc<dyn TableSource>> {
+        Ok(provider_as_source(Arc::new(CteWorkTable::new(name, schema))))
+    }
+
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        self.state.expr_planners()
+    }
+
+    fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
+        None
+    }
+
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        let name = function_name(name);
+        session_function(name, self.context).or_else(|| self.state.scalar_functions().get(name).cloned())
+    }
+
+    fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
+        self.state.higher_order_functions().get(function_name(name)).cloned()
+    }
+
+    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        self.state.aggregate_functions().get(function_name(name)).cloned()
+    }
+
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        self.state.window_functions().get(function_name(name)).cloned()
+    }
+
+    fn get_variable_type(&self, _: &[String]) -> Option<DataType> {
+        None
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        self.state.config_options()
+    }
+
+    // Lists of names feed "did you mean" texts only; an error names nothing but what the statement named.
+    fn udf_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn higher_order_function_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+}

@@ -1,0 +1,397 @@
+//! What kind of statement this is, and which kinds there are: a list of what runs, not of what is banned.
+//!
+//! Pure: no catalog, no session. A statement that pgmesh does not run is refused here with PostgreSQL's code for it.
+
+use datafusion::sql::parser::Statement as DfStatement;
+use datafusion::sql::sqlparser::ast::{
+    AnalyzeFormatKind, ContextModifier, DiscardObject, Expr, Ident, ObjectName, Query, Reset, Set, SetExpr, Statement,
+    TransactionAccessMode, TransactionIsolationLevel, TransactionMode, UnaryOperator, UtilityOption, Value,
+};
+
+use crate::error::{Error, Result, SqlState};
+use crate::settings::parse_bool;
+
+/// Everything that can run.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// SELECT, VALUES, TABLE, WITH.
+    Query(Box<DfStatement>),
+    Explain { query: Box<DfStatement>, analyze: bool, verbose: bool },
+    Show(String),
+    ShowAll,
+    /// What only the session can do.
+    Session(SessionCommand),
+}
+
+/// Commands that change the session and nothing else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SessionCommand {
+    /// `value` `None` is DEFAULT.
+    Set { name: String, value: Option<String>, local: bool },
+    Reset(String),
+    ResetAll,
+    /// (setting, value) pairs that hold for the transaction.
+    Begin { start: bool, modes: Vec<(&'static str, String)> },
+    SetTransaction { modes: Vec<(&'static str, String)>, session: bool },
+    Commit { chain: bool },
+    Rollback { chain: bool },
+    Savepoint(String),
+    Release(String),
+    RollbackTo(String),
+    /// The tag's second word: ALL, PLANS, SEQUENCES, TEMP.
+    Discard(&'static str),
+    /// `None` is ALL.
+    Deallocate(Option<String>),
+    /// SET ROLE, which may only name who one already is.
+    SetRole(Option<String>),
+    SetSessionAuthorization(Option<String>),
+}
+
+/// Sorts a parsed statement.
+///
+/// # Errors
+/// `25006` for statements that write, `0A000` for others that pgmesh does not run.
+pub fn classify(statement: Statement) -> Result<Command> {
+    Ok(match statement {
+        Statement::Query(query) => {
+            check_query(&query)?;
+            Command::Query(Box::new(DfStatement::Statement(Box::new(Statement::Query(query)))))
+        }
+        Statement::Explain { analyze, verbose, statement, format, options, .. } => {
+            explain(*statement, analyze, verbose, format.as_ref(), options.as_deref().unwrap_or(&[]))?
+        }
+        Statement::ShowVariable { variable } => show(&variable),
+        Statement::Set(set) => Command::Session(classify_set(set)?),
+        Statement::Reset(reset) => Command::Session(match reset.reset {
+            Reset::ALL => SessionCommand::ResetAll,
+            Reset::ConfigurationParameter(name) => SessionCommand::Reset(setting_name(&name)),
+        }),
+        Statement::StartTransaction { modes, begin, statements, .. } if statements.is_empty() => {
+            Command::Session(SessionCommand::Begin { start: !begin, modes: transaction_modes(&modes)? })
+        }
+        Statement::Commit { chain, .. } => Command::Session(SessionCommand::Commit { chain }),
+        Statement::Rollback { chain, savepoint: None } => Command::Session(SessionCommand::Rollback { chain }),
+        Statement::Rollback { savepoint: Some(name), .. } => {
+            Command::Session(SessionCommand::RollbackTo(identifier(&name)))
+        }
+        Statement::Savepoint { name } => Command::Session(SessionCommand::Savepoint(identifier(&name))),
+        Statement::ReleaseSavepoint { name } => Command::Session(SessionCommand::Release(identifier(&name))),
+        Statement::Discard { object_type } => Command::Session(SessionCommand::Discard(match object_type {
+            DiscardObject::ALL => "ALL",
+            DiscardObject::PLANS => "PLANS",
+            DiscardObject::SEQUENCES => "SEQUENCES",
+            DiscardObject::TEMP => "TEMP",
+        })),
+        Statement::Deallocate { name, .. } => {
+            let all = name.quote_style.is_none() && name.value.eq_ignore_ascii_case("all");
+            Command::Session(SessionCommand::Deallocate((!all).then(|| identifier(&name))))
+        }
+        other => return Err(refusal(&other)),
+    })
+}
+
+/// Queries may hide writes and locks.
+fn check_query(query: &Query) -> Result<()> {
+    if !query.locks.is_empty() {
+        return Err(read_only("SELECT FOR UPDATE"));
+    }
+    match query.body.as_ref() {
+        SetExpr::Insert(_) => return Err(read_only("INSERT")),
+        SetExpr::Update(_) => return Err(read_only("UPDATE")),
+        SetExpr::Delete(_) => return Err(read_only("DELETE")),
+        SetExpr::Merge(_) => return Err(read_only("MERGE")),
+        SetExpr::Select(select) if select.into.is_some() => return Err(read_only("SELECT INTO")),
+        _ => {}
+    }
+    let with = query.with.iter().flat_map(|with| &with.cte_tables);
+    for cte in with {
+        check_query(&cte.query)?;
+    }
+    Ok(())
+}
+
+fn explain(
+    statement: Statement,
+    analyze: bool,
+    verbose: bool,
+    format: Option<&AnalyzeFormatKind>,
+    options: &[UtilityOption],
+) -> Result<Command> {
+    if format.is_some() {
+        return Err(Error::unsupported("EXPLAIN prints text only"));
+    }
+    let (mut analyze, mut verbose) = (analyze, verbose);
+    for option in options {
+        let name = option.name.value.to_ascii_lowercase();
+        let argument = option.arg.as_ref().map_or_else(|| "on".to_owned(), plain_text);
+        let flag = || {
+            parse_bool(&argument).ok_or_else(|| {
+                Error::new(SqlState::SYNTAX_ERROR, format!("{name} requires a Boolean value"))
+            })
+        };
+        match name.as_str() {
+            "analyze" => analyze = flag()?,
+            "verbose" => verbose = flag()?,
+            // accepted, without effect on a plan in text
+            "costs" | "settings" | "buffers" | "wal" | "timing" | "summary" => _ = flag()?,
+            "format" if argument.eq_ignore_ascii_case("text") => {}
+            "format" => return Err(Error::unsupported("EXPLAIN prints text only")),
+            _ => {
+                return Err(Error::new(SqlState::SYNTAX_ERROR, format!("unrecognized EXPLAIN option \"{name}\"")));
+            }
+        }
+    }
+    match classify(statement)? {
+        Command::Query(query) => Ok(Command::Explain { query, analyze, verbose }),
+        _ => Err(Error::new(SqlState::SYNTAX_ERROR, "EXPLAIN takes a query")),
+    }
+}
+
+fn show(variable: &[Ident]) -> Command {
+    let words: Vec<String> = variable.iter().map(|v| v.value.clone()).collect();
+    let spaced = words.join(" ").to_ascii_lowercase();
+    match spaced.as_str() {
+        "all" => Command::ShowAll,
+        "time zone" => Command::Show("TimeZone".to_owned()),
+        "transaction isolation level" => Command::Show("transaction_isolation".to_owned()),
+        "session authorization" => Command::Show("session_authorization".to_owned()),
+        _ => Command::Show(words.join(".")),
+    }
+}
+
+fn classify_set(set: Set) -> Result<SessionCommand> {
+    Ok(match set {
+        Set::SingleAssignment { scope, variable, values, hivevar: false } => {
+            let name = setting_name(&variable);
+            let local = scope == Some(ContextModifier::Local);
+            let texts: Vec<String> = values.iter().map(plain_text).collect();
+            let is_default = matches!(values.as_slice(), [Expr::Identifier(word)]
+                if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("default"));
+            let value = if is_default { None } else { Some(join_values(&name, &values, &texts)) };
+            SessionCommand::Set { name, value, local }
+        }
+        Set::SetTimeZone { local, value } => {
+            let text = plain_text(&value);
+            let default = ["default", "local"].iter().any(|word| text.eq_ignore_ascii_case(word));
+            SessionCommand::Set { name: "TimeZone".to_owned(), value: (!default).then_some(text), local }
+        }
+        Set::SetNames { charset_name, .. } => SessionCommand::Set {
+            name: "client_encoding".to_owned(),
+            value: Some(charset_name.value),
+            local: false,
+        },
+        Set::SetNamesDefault {} => {
+            SessionCommand::Set { name: "client_encoding".to_owned(), value: None, local: false }
+        }
+        Set::SetTransaction { modes, snapshot: None, session } => {
+            SessionCommand::SetTransaction { modes: transaction_modes(&modes)?, session }
+        }
+        Set::SetTransaction { .. } => return Err(Error::unsupported("SET TRANSACTION SNAPSHOT is not supported")),
+        Set::SetRole { role_name, .. } => {
+            let none = role_name.as_ref().is_none_or(|r| r.quote_style.is_none() && r.value.eq_ignore_ascii_case("none"));
+            SessionCommand::SetRole(if none { None } else { role_name.as_ref().map(identifier) })
+        }
+        Set::SetSessionAuthorization(param) => {
+            let text = param.to_string();
+            let name = text.rsplit(' ').next().unwrap_or_default().trim_matches(['"', '\'']).to_owned();
+            SessionCommand::SetSessionAuthorization((!name.eq_ignore_ascii_case("default")).then_some(name))
+        }
+        Set::SingleAssignment { .. }
+        | Set::ParenthesizedAssignments { .. }
+        | Set::MultipleAssignments { .. }
+        | Set::SetSessionParam(_) => {
+            return Err(Error::new(SqlState::SYNTAX_ERROR, "syntax error in SET"));
+        }
+    })
+}
+
+/// A list keeps its quotes where the setting is a list of names, as PostgreSQL's `flatten_set_variable_args` does.
+fn join_values(name: &str, values: &[Expr], texts: &[String]) -> String {
+    if !name.eq_ignore_ascii_case("search_path") {
+        return texts.join(", ");
+    }
+    let quoted = |(value, text): (&Expr, &String)| {
+        let plain = text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_') && !text.is_empty();
+        let is_list = matches!(value, Expr::Value(_)) && values.len() == 1 && text.contains(',');
+        if plain || is_list { text.clone() } else { format!("\"{}\"", text.replace('"', "\"\"")) }
+    };
+    values.iter().zip(texts).map(quoted).collect::<Vec<_>>().join(", ")
+}
+
+fn transaction_modes(modes: &[TransactionMode]) -> Result<Vec<(&'static str, String)>> {
+    modes
+        .iter()
+        .map(|mode| match mode {
+            TransactionMode::AccessMode(TransactionAccessMode::ReadOnly) => {
+                Ok(("transaction_read_only", "on".to_owned()))
+            }
+            // drivers ask for it by default; writing itself is refused
+            TransactionMode::AccessMode(TransactionAccessMode::ReadWrite) => {
+                Ok(("transaction_read_only", "on".to_owned()))
+            }
+            TransactionMode::IsolationLevel(level) => Ok((
+                "transaction_isolation",
+                match level {
+                    TransactionIsolationLevel::ReadUncommitted => "read uncommitted",
+                    TransactionIsolationLevel::ReadCommitted => "read committed",
+                    TransactionIsolationLevel::RepeatableRead => "repeatable read",
+                    TransactionIsolationLevel::Serializable => "serializable",
+                    TransactionIsolationLevel::Snapshot => {
+                        return Err(Error::new(SqlState::SYNTAX_ERROR, "syntax error at or near \"SNAPSHOT\""));
+                    }
+                }
+                .to_owned(),
+            )),
+        })
+        .collect()
+}
+
+/// A setting's name: its parts with dots.
+fn setting_name(name: &ObjectName) -> String {
+    name.0.iter().map(|part| part.as_ident().map_or_else(|| part.to_string(), |i| i.value.clone())).collect::<Vec<_>>().join(".")
+}
+
+/// An identifier as PostgreSQL folds it.
+fn identifier(ident: &Ident) -> String {
+    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() }
+}
+
+/// The text of a value in SET or EXPLAIN: strings without quotes, words as they stand.
+fn plain_text(expr: &Expr) -> String {
+    match expr {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(s) | Value::DoubleQuotedString(s) | Value::EscapedStringLiteral(s) => s.clone(),
+            Value::Boolean(b) => if *b { "on" } else { "off" }.to_owned(),
+            other => other.to_string(),
+        },
+        Expr::Identifier(ident) => ident.value.clone(),
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => format!("-{}", plain_text(expr)),
+        Expr::Interval(interval) => plain_text(&interval.value),
+        other => other.to_string(),
+    }
+}
+
+fn read_only(what: &str) -> Error {
+    Error::new(SqlState::READ_ONLY_SQL_TRANSACTION, format!("cannot execute {what} in a read-only transaction"))
+        .hint("Data products are read-only here; their domains write them.")
+}
+
+/// What a statement that does not run is told. PostgreSQL words writes in a read-only transaction the same way.
+fn refusal(statement: &Statement) -> Error {
+    let text = statement.to_string();
+    let mut words = text.split_whitespace().map(|word| word.trim_matches(|c: char| !c.is_ascii_alphabetic()));
+    let first = words.next().unwrap_or_default().to_ascii_uppercase();
+    let second = words.next().unwrap_or_default().to_ascii_uppercase();
+    match first.as_str() {
+        "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "TRUNCATE" => {
+            let tag = if first == "TRUNCATE" { "TRUNCATE TABLE".to_owned() } else { first };
+            read_only(&tag)
+        }
+        "CREATE" | "ALTER" | "DROP" => read_only(&format!("{first} {second}")),
+        "COMMENT" | "REINDEX" | "CLUSTER" | "LOCK" => read_only(&first),
+        _ => Error::unsupported(format!("{first} is not supported")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::statement::parse::parse;
+
+    fn one(sql: &str) -> Result<Command> {
+        Ok(parse(sql)?.remove(0).command)
+    }
+
+    fn session(sql: &str) -> SessionCommand {
+        match one(sql).unwrap() {
+            Command::Session(command) => command,
+            other => panic!("{sql}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn set_in_its_forms() {
+        let set = |name: &str, value: Option<&str>, local| SessionCommand::Set {
+            name: name.to_owned(),
+            value: value.map(str::to_owned),
+            local,
+        };
+        assert_eq!(session("SET extra_float_digits = 3"), set("extra_float_digits", Some("3"), false));
+        assert_eq!(session("set local statement_timeout to '5s'"), set("statement_timeout", Some("5s"), true));
+        assert_eq!(session("SET search_path TO sales, \"Odd\""), set("search_path", Some("sales, \"Odd\""), false));
+        assert_eq!(session("SET TIME ZONE 'Europe/Berlin'"), set("TimeZone", Some("Europe/Berlin"), false));
+        assert_eq!(session("SET timezone TO DEFAULT"), set("timezone", None, false));
+        assert_eq!(session("SET a.b = 'c'"), set("a.b", Some("c"), false));
+        assert_eq!(session("SET NAMES 'utf8'"), set("client_encoding", Some("utf8"), false));
+        assert_eq!(session("SET ROLE other"), SessionCommand::SetRole(Some("other".to_owned())));
+        assert_eq!(session("SET ROLE NONE"), SessionCommand::SetRole(None));
+    }
+
+    #[test]
+    fn transactions_in_their_forms() {
+        assert_eq!(session("BEGIN"), SessionCommand::Begin { start: false, modes: vec![] });
+        assert_eq!(
+            session("BEGIN ISOLATION LEVEL SERIALIZABLE READ ONLY"),
+            SessionCommand::Begin {
+                start: false,
+                modes: vec![
+                    ("transaction_isolation", "serializable".to_owned()),
+                    ("transaction_read_only", "on".to_owned())
+                ]
+            }
+        );
+        assert_eq!(session("START TRANSACTION"), SessionCommand::Begin { start: true, modes: vec![] });
+        assert_eq!(session("END"), SessionCommand::Commit { chain: false });
+        assert_eq!(session("ROLLBACK TO SAVEPOINT a"), SessionCommand::RollbackTo("a".to_owned()));
+        assert_eq!(session("RELEASE a"), SessionCommand::Release("a".to_owned()));
+        assert_eq!(session("DISCARD ALL"), SessionCommand::Discard("ALL"));
+        assert_eq!(session("DEALLOCATE ALL"), SessionCommand::Deallocate(None));
+        assert_eq!(session("DEALLOCATE \"S_1\""), SessionCommand::Deallocate(Some("S_1".to_owned())));
+    }
+
+    #[test]
+    fn writes_are_refused_as_in_a_read_only_transaction() {
+        for sql in [
+            "insert into sales.orders values (1)",
+            "update sales.orders set a = 1",
+            "delete from sales.orders",
+            "truncate sales.orders",
+            "create table x (a int)",
+            "drop table sales.orders",
+            "alter table sales.orders add column x int",
+            "select * into x from sales.orders",
+            "select * from sales.orders for update",
+            "with x as (insert into t values (1) returning *) select * from x",
+        ] {
+            assert_eq!(one(sql).unwrap_err().sqlstate(), SqlState::READ_ONLY_SQL_TRANSACTION, "{sql}");
+        }
+    }
+
+    #[test]
+    fn side_doors_are_refused() {
+        for sql in ["load data inpath '/etc' into table x", "copy (select 1) to '/tmp/x'", "vacuum", "pragma x", "install x"] {
+            let error = one(sql).unwrap_err();
+            assert!(
+                [SqlState::FEATURE_NOT_SUPPORTED, SqlState::SYNTAX_ERROR].contains(&error.sqlstate()),
+                "{sql}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn explain_options() {
+        assert!(matches!(one("explain select 1").unwrap(), Command::Explain { analyze: false, .. }));
+        assert!(matches!(one("explain (analyze, verbose off) select 1").unwrap(), Command::Explain { analyze: true, verbose: false, .. }));
+        assert_eq!(one("explain (format json) select 1").unwrap_err().sqlstate(), SqlState::FEATURE_NOT_SUPPORTED);
+        assert_eq!(one("explain (colour) select 1").unwrap_err().sqlstate(), SqlState::SYNTAX_ERROR);
+        assert!(one("explain begin").is_err());
+    }
+
+    #[test]
+    fn show_in_its_forms() {
+        assert!(matches!(one("show all").unwrap(), Command::ShowAll));
+        assert!(matches!(one("SHOW TRANSACTION ISOLATION LEVEL").unwrap(), Command::Show(n) if n == "transaction_isolation"));
+        assert!(matches!(one("show time zone").unwrap(), Command::Show(n) if n == "TimeZone"));
+        assert!(matches!(one("show server_version").unwrap(), Command::Show(n) if n == "server_version"));
+    }
+}

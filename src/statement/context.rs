@@ -1,0 +1,80 @@
+//! What a statement knows: who asks, what they see, which versions are pinned, and the session's settings.
+//! It is all a statement gets; the session itself stays out of sight.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Utc};
+
+use crate::access::principal::Principal;
+use crate::access::visible::Visible;
+use crate::catalog::model::Location;
+use crate::catalog::snapshot::Snapshot;
+use crate::delta::TableSnapshot;
+use crate::error::Result;
+use crate::mesh::Mesh;
+use crate::settings::Settings;
+
+/// Everything that one statement may look at. Cheap to make.
+#[derive(Clone)]
+pub struct Context {
+    pub mesh: Arc<Mesh>,
+    /// One snapshot of the catalog for the whole statement.
+    pub snapshot: Arc<Snapshot>,
+    pub principal: Arc<Principal>,
+    pub visible: Arc<Visible>,
+    pub settings: SharedSettings,
+    pub pins: Pins,
+    /// What `now()` returns: the start of the transaction.
+    pub transaction_started: DateTime<Utc>,
+    pub facts: SessionFacts,
+}
+
+/// Facts about the connection that functions report.
+#[derive(Clone, Debug)]
+pub struct SessionFacts {
+    /// The number that BackendKeyData gave to the client.
+    pub pid: i32,
+    pub database: Arc<str>,
+}
+
+/// The session's settings, shared with functions such as `set_config` that change them while a statement runs.
+#[derive(Clone, Debug)]
+pub struct SharedSettings(Arc<Mutex<Settings>>);
+
+impl SharedSettings {
+    pub fn new(settings: Settings) -> Self {
+        Self(Arc::new(Mutex::new(settings)))
+    }
+
+    /// Never held across an await.
+    pub fn lock(&self) -> MutexGuard<'_, Settings> {
+        // a setting is changed in one step, so a panic elsewhere leaves nothing half done
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The Delta versions that a statement or a transaction reads: the first look at a table pins it.
+#[derive(Clone, Default)]
+pub struct Pins(Arc<Mutex<HashMap<Location, Arc<TableSnapshot>>>>);
+
+impl Pins {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Location, Arc<TableSnapshot>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Context {
+    /// The version of a table that this statement reads. The first caller of a transaction decides.
+    ///
+    /// # Errors
+    /// When the table cannot be opened or refreshed.
+    pub async fn table(&self, location: &Location) -> Result<Arc<TableSnapshot>> {
+        if let Some(pinned) = self.pins.lock().get(location) {
+            return Ok(Arc::clone(pinned));
+        }
+        let staleness = self.snapshot.catalog.mesh.defaults.max_staleness;
+        let current = self.mesh.table(location, staleness).await?;
+        Ok(Arc::clone(self.pins.lock().entry(location.clone()).or_insert(current)))
+    }
+}

@@ -1,0 +1,196 @@
+//! What the engine's errors mean to a client: DataFusion's and Arrow's error types as PostgreSQL's SQLSTATEs.
+//!
+//! Only what the engine says about the statement itself passes; anything that speaks of files or of the engine's own
+//! state becomes an internal error with an id.
+
+use datafusion::arrow::error::ArrowError;
+use datafusion::common::{DataFusionError, SchemaError};
+
+use crate::error::{Error, SqlState};
+
+/// Translates an engine error. Errors of our own that travelled through the engine come out as they went in.
+pub fn from_engine(error: DataFusionError) -> Error {
+    match error {
+        DataFusionError::External(inner) => match inner.downcast::<Error>() {
+            Ok(own) => *own,
+            Err(other) => match other.downcast::<DataFusionError>() {
+                Ok(engine) => from_engine(*engine),
+                Err(other) => Error::internal(other),
+            },
+        },
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => from_engine(*inner),
+        DataFusionError::Shared(shared) => from_shared(&shared),
+        DataFusionError::Collection(mut errors) if !errors.is_empty() => from_engine(errors.swap_remove(0)),
+        DataFusionError::ArrowError(inner, _) => from_arrow(*inner),
+        DataFusionError::SchemaError(inner, _) => from_schema(&inner),
+        DataFusionError::SQL(inner, _) => Error::new(SqlState::SYNTAX_ERROR, "syntax error").detail(inner.to_string()),
+        DataFusionError::NotImplemented(message) => Error::unsupported(lower_first(&message)),
+        DataFusionError::ResourcesExhausted(message) => {
+            tracing::warn!(cause = %message, "a statement ran out of memory or spill space");
+            if message.contains("disk") || message.contains("temp") {
+                Error::new(SqlState::DISK_FULL, "the statement needs more spill space than is left")
+            } else {
+                Error::new(SqlState::OUT_OF_MEMORY, "the statement needs more memory than is left")
+            }
+            .hint("Read less at a time, or ask for a higher memory limit.")
+        }
+        DataFusionError::Plan(message) => from_plan(&message),
+        DataFusionError::Execution(message) => from_execution(&message),
+        DataFusionError::IoError(_)
+        | DataFusionError::ObjectStore(_) => {
+            let own = Error::internal(&error);
+            Error::new(SqlState::IO_ERROR, "could not read from the store").detail(own.message().to_owned())
+        }
+        DataFusionError::ParquetError(_) => {
+            let own = Error::internal(&error);
+            Error::new(SqlState::DATA_CORRUPTED, "could not read a data file").detail(own.message().to_owned())
+        }
+        other => Error::internal(other),
+    }
+}
+
+/// A shared error is looked at in place: it cannot be taken apart.
+fn from_shared(error: &DataFusionError) -> Error {
+    match error.find_root() {
+        DataFusionError::External(inner) => {
+            inner.downcast_ref::<Error>().cloned().unwrap_or_else(|| Error::internal(inner))
+        }
+        DataFusionError::ArrowError(inner, _) => arrow_by_text(inner),
+        DataFusionError::SchemaError(inner, _) => from_schema(inner),
+        DataFusionError::NotImplemented(message) => Error::unsupported(lower_first(message)),
+        DataFusionError::ResourcesExhausted(message) => from_engine(DataFusionError::ResourcesExhausted(message.clone())),
+        DataFusionError::Plan(message) => from_plan(message),
+        DataFusionError::Execution(message) => from_execution(message),
+        other => Error::internal(other),
+    }
+}
+
+fn from_arrow(error: ArrowError) -> Error {
+    match error {
+        ArrowError::ExternalError(inner) => match inner.downcast::<DataFusionError>() {
+            Ok(engine) => from_engine(*engine),
+            Err(other) => match other.downcast::<Error>() {
+                Ok(own) => *own,
+                Err(other) => Error::internal(other),
+            },
+        },
+        other => arrow_by_text(&other),
+    }
+}
+
+fn arrow_by_text(error: &ArrowError) -> Error {
+    match error {
+        ArrowError::DivideByZero => Error::new(SqlState::DIVISION_BY_ZERO, "division by zero"),
+        ArrowError::ArithmeticOverflow(message) => {
+            Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range").detail(message.clone())
+        }
+        ArrowError::CastError(message) | ArrowError::ParseError(message) => {
+            let sqlstate = if message.to_ascii_lowercase().contains("overflow") || message.contains("out of range") {
+                SqlState::NUMERIC_VALUE_OUT_OF_RANGE
+            } else {
+                SqlState::INVALID_TEXT_REPRESENTATION
+            };
+            Error::new(sqlstate, lower_first(message))
+        }
+        ArrowError::NotYetImplemented(message) => Error::unsupported(lower_first(message)),
+        ArrowError::ComputeError(message) | ArrowError::InvalidArgumentError(message) => from_execution(message),
+        other => Error::internal(other),
+    }
+}
+
+fn from_schema(error: &SchemaError) -> Error {
+    match error {
+        SchemaError::AmbiguousReference { field } => {
+            Error::new(SqlState::AMBIGUOUS_COLUMN, format!("column reference \"{}\" is ambiguous", field.name))
+        }
+        SchemaError::FieldNotFound { field, .. } => {
+            let message = match &field.relation {
+                Some(relation) => format!("column {}.{} does not exist", relation.table(), field.name),
+                None => format!("column \"{}\" does not exist", field.name),
+            };
+            Error::new(SqlState::UNDEFINED_COLUMN, message)
+        }
+        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
+            Error::new(SqlState::DUPLICATE_ALIAS, format!("column name \"{name}\" is used more than once"))
+                .hint("Give each column a name of its own with AS.")
+        }
+    }
+}
+
+/// Planning errors come as text; the ones that clients act on are told apart by DataFusion's fixed phrases.
+fn from_plan(message: &str) -> Error {
+    let first = message.lines().next().unwrap_or_default();
+    if let Some(rest) = first.strip_prefix("Invalid function '") {
+        let name = rest.split('\'').next().unwrap_or_default();
+        return Error::new(SqlState::UNDEFINED_FUNCTION, format!("function {name} does not exist"));
+    }
+    let sqlstate = if first.contains("No function matches") || first.contains("does not support zero arguments") {
+        SqlState::UNDEFINED_FUNCTION
+    } else if first.contains("must appear in the GROUP BY") || first.contains("must be in the GROUP BY") || first.contains("in the SELECT clause") {
+        SqlState::GROUPING_ERROR
+    } else if first.contains("coerce") || first.contains("Cannot infer common argument type") || first.contains("Cannot get result type") {
+        SqlState::UNDEFINED_FUNCTION
+    } else if first.contains("require unique expression names") || first.contains("duplicate") {
+        SqlState::DUPLICATE_ALIAS
+    } else if first.contains("table alias") && first.contains("not unique") {
+        SqlState::DUPLICATE_ALIAS
+    } else if first.contains("laceholder") {
+        SqlState::INDETERMINATE_DATATYPE
+    } else {
+        SqlState::SYNTAX_ERROR
+    };
+    Error::new(sqlstate, lower_first(first))
+}
+
+fn from_execution(message: &str) -> Error {
+    let lower = message.to_ascii_lowercase();
+    let sqlstate = if lower.contains("divide by zero") || lower.contains("division by zero") {
+        return Error::new(SqlState::DIVISION_BY_ZERO, "division by zero");
+    } else if lower.contains("overflow") || lower.contains("out of range") {
+        SqlState::NUMERIC_VALUE_OUT_OF_RANGE
+    } else if lower.contains("more than one row") {
+        return Error::new(
+            SqlState::CARDINALITY_VIOLATION,
+            "more than one row returned by a subquery used as an expression",
+        );
+    } else if lower.contains("timestamp") || lower.contains("date") {
+        SqlState::INVALID_DATETIME_FORMAT
+    } else {
+        SqlState::DATA_EXCEPTION
+    };
+    Error::new(sqlstate, lower_first(message.lines().next().unwrap_or_default()))
+}
+
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_errors_survive_the_engine() {
+        let own = Error::new(SqlState::UNDEFINED_TABLE, "relation \"x\" does not exist").hint("h");
+        let wrapped = DataFusionError::Context("a".to_owned(), Box::new(DataFusionError::External(Box::new(own.clone()))));
+        assert_eq!(from_engine(wrapped), own);
+        let shared = DataFusionError::Shared(std::sync::Arc::new(DataFusionError::External(Box::new(own.clone()))));
+        assert_eq!(from_engine(shared), own);
+    }
+
+    #[test]
+    fn arithmetic_has_postgres_codes() {
+        let code = |e: ArrowError| from_engine(DataFusionError::ArrowError(Box::new(e), None)).sqlstate();
+        assert_eq!(code(ArrowError::DivideByZero), SqlState::DIVISION_BY_ZERO);
+        assert_eq!(code(ArrowError::ArithmeticOverflow("x".to_owned())), SqlState::NUMERIC_VALUE_OUT_OF_RANGE);
+        assert_eq!(code(ArrowError::CastError("Cannot cast string 'a'".to_owned())), SqlState::INVALID_TEXT_REPRESENTATION);
+    }
+
+    #[test]
+    fn store_errors_do_not_name_files() {
+        let error = from_engine(DataFusionError::IoError(std::io::Error::other("/secret/path")));
+        assert_eq!(error.sqlstate(), SqlState::IO_ERROR);
+        assert!(!format!("{error:?}").contains("secret"));
+    }
+}

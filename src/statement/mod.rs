@@ -1,0 +1,131 @@
+//! One statement, from text to rows. The whole path stands on this page:
+//!
+//! ```text
+//! parse ─► classify ─► bind ─────────────► analyse ─► secure ─────────────► run
+//! text     command     logical plan over    types      physical plan that    stream of
+//!                      what is visible                 passed the lint       batches
+//! ```
+//!
+//! A statement sees its [`Context`] and nothing else: no session, no socket. What only the session can do comes back as
+//! [`Outcome::Session`].
+
+pub mod bind;
+pub mod classify;
+mod command;
+pub mod context;
+mod fault;
+mod functions;
+mod names;
+pub mod parse;
+mod run;
+pub mod system;
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use datafusion::common::ScalarValue;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::sql::parser::Statement as DfStatement;
+
+use bind::Bound;
+use classify::{Command, SessionCommand};
+use context::Context;
+pub use fault::from_engine;
+pub use parse::{Parsed, parse};
+
+use crate::error::Result;
+
+/// What a client learns about a statement before it runs (ParameterDescription and RowDescription).
+#[derive(Clone, Debug)]
+pub struct Description {
+    /// Types of `$1`, `$2`, ….
+    pub parameters: Vec<DataType>,
+    /// Columns of the result; `None` when the statement returns no rows.
+    pub columns: Option<SchemaRef>,
+}
+
+/// What a statement does when it is executed.
+pub enum Outcome {
+    Rows(Rows),
+    /// The session must do it: it changes the session.
+    Session(SessionCommand),
+}
+
+/// A result that streams.
+pub struct Rows {
+    /// Names, types and order as the client is told them.
+    pub schema: SchemaRef,
+    pub stream: SendableRecordBatchStream,
+    /// First word of the command tag.
+    pub tag: &'static str,
+}
+
+/// Finds out parameters and columns without running anything. `declared` are the types that the client gave.
+pub async fn describe(parsed: &Parsed, declared: &[Option<DataType>], context: &Context) -> Result<Description> {
+    let declared: Vec<Option<FieldRef>> =
+        declared.iter().map(|declared| declared.clone().map(bind::parameter_field)).collect();
+    match &parsed.command {
+        Command::Query(query) => {
+            let bound = bind::bind(query, &parsed.text, declared.clone(), context).await?;
+            let parameters = bind::parameter_types(&bound.plan, &declared)?;
+            let typed = bind::with_parameters(bound.plan, &typed_nulls(&parameters)?)?;
+            let analysed = run::analyse(&Bound { plan: typed, state: bound.state })?;
+            let columns = result_schema(query, analysed.schema().as_arrow());
+            Ok(Description { parameters, columns: Some(columns) })
+        }
+        Command::Explain { query, .. } => {
+            let bound = bind::bind(query, &parsed.text, declared.clone(), context).await?;
+            let parameters = bind::parameter_types(&bound.plan, &declared)?;
+            Ok(Description { parameters, columns: Some(command::explain::schema()) })
+        }
+        Command::Show(name) => Ok(columns_only(command::show::schema(name))),
+        Command::ShowAll => Ok(columns_only(command::show::all_schema())),
+        Command::Session(_) => Ok(Description { parameters: Vec::new(), columns: None }),
+    }
+}
+
+fn columns_only(columns: SchemaRef) -> Description {
+    Description { parameters: Vec::new(), columns: Some(columns) }
+}
+
+/// A NULL of each type: what a plan is described with before its values are known.
+fn typed_nulls(types: &[DataType]) -> Result<Vec<ScalarValue>> {
+    types.iter().map(|t| ScalarValue::try_from(t).map_err(from_engine)).collect()
+}
+
+/// Runs a statement for a principal, with the values of its parameters.
+pub async fn execute(parsed: &Parsed, parameters: &[ScalarValue], context: &Context) -> Result<Outcome> {
+    match &parsed.command {
+        Command::Query(query) => {
+            let bound = bind_with(query, &parsed.text, parameters, context).await?;
+            let secured = run::secure(&bound, context).await?;
+            let schema = result_schema(query, &secured.schema());
+            let stream = run::stream(&secured, &bound.state)?;
+            Ok(Outcome::Rows(Rows { schema, stream, tag: "SELECT" }))
+        }
+        Command::Explain { query, analyze, verbose } => {
+            let bound = bind_with(query, &parsed.text, parameters, context).await?;
+            let secured = run::secure(&bound, context).await?;
+            command::explain::explain(&secured, &bound, *analyze, *verbose).await.map(Outcome::Rows)
+        }
+        Command::Show(name) => command::show::show(name, context).map(Outcome::Rows),
+        Command::ShowAll => command::show::show_all(context).map(Outcome::Rows),
+        Command::Session(command) => Ok(Outcome::Session(command.clone())),
+    }
+}
+
+async fn bind_with(query: &DfStatement, text: &str, parameters: &[ScalarValue], context: &Context) -> Result<Bound> {
+    let types = parameters.iter().map(|value| Some(bind::parameter_field(value.data_type()))).collect();
+    let Bound { plan, state } = bind::bind(query, text, types, context).await?;
+    Ok(Bound { plan: bind::with_parameters(plan, parameters)?, state })
+}
+
+/// The result's columns under the names that PostgreSQL would give them.
+fn result_schema(query: &DfStatement, schema: &Schema) -> SchemaRef {
+    let DfStatement::Statement(statement) = query else { return Arc::new(schema.clone()) };
+    let engine_names = schema.fields().iter().map(|field| field.name().clone()).collect();
+    let names = names::column_names(statement, engine_names);
+    let fields: Vec<Field> =
+        schema.fields().iter().zip(names).map(|(field, name)| field.as_ref().clone().with_name(name)).collect();
+    Arc::new(Schema::new(fields))
+}

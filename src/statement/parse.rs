@@ -1,0 +1,201 @@
+//! From text to statements: PostgreSQL's grammar as sqlparser knows it, with the place of every syntax error.
+//!
+//! Knows nothing about tables, principals or plans.
+
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast::Statement;
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+
+use super::classify::{Command, classify};
+use crate::error::{Error, Result, SqlState};
+
+/// How deeply expressions and subqueries may nest.
+const RECURSION_DEPTH_MAX: usize = 100;
+/// How many statements one simple query may hold.
+const STATEMENTS_PER_QUERY_MAX: usize = 1_000;
+/// How many tokens one query string may hold.
+const TOKENS_MAX: usize = 1_000_000;
+
+/// One statement, understood but not yet bound to anything.
+#[derive(Clone, Debug)]
+pub struct Parsed {
+    /// The whole text that the client sent; positions in errors count in it.
+    pub text: Arc<str>,
+    pub command: Command,
+}
+
+/// Splits and parses a query string. An empty string yields no statement.
+///
+/// # Errors
+/// `42601` with the position, `54001` for nesting too deep, `0A000` or `25006` for what pgmesh does not run.
+pub fn parse(text: &str) -> Result<Vec<Parsed>> {
+    let shared: Arc<str> = Arc::from(text);
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, text)
+        .tokenize_with_location()
+        .map_err(|e| syntax_error(&e.message, position(text, e.location)))?;
+    if tokens.len() > TOKENS_MAX {
+        return Err(Error::new(SqlState::STATEMENT_TOO_COMPLEX, format!("a query may have {TOKENS_MAX} tokens")));
+    }
+    let tokens = without_empty_call_after_current_user(tokens);
+    let mut parser = Parser::new(&PostgreSqlDialect {})
+        .with_recursion_limit(RECURSION_DEPTH_MAX)
+        .with_tokens_with_locations(tokens);
+    let statements = parse_all(&mut parser, text)?;
+    statements
+        .into_iter()
+        .map(|statement| Ok(Parsed { text: Arc::clone(&shared), command: classify(statement)? }))
+        .collect()
+}
+
+fn parse_all(parser: &mut Parser<'_>, text: &str) -> Result<Vec<Statement>> {
+    let mut statements = Vec::new();
+    loop {
+        while parser.consume_token(&Token::SemiColon) {}
+        if parser.peek_token().token == Token::EOF {
+            return Ok(statements);
+        }
+        if statements.len() >= STATEMENTS_PER_QUERY_MAX {
+            return Err(Error::new(
+                SqlState::STATEMENT_TOO_COMPLEX,
+                format!("one query may hold {STATEMENTS_PER_QUERY_MAX} statements"),
+            ));
+        }
+        statements.push(parser.parse_statement().map_err(|e| parser_error(e, text))?);
+        let next = parser.peek_token();
+        if next.token != Token::SemiColon && next.token != Token::EOF {
+            return Err(near(&next, text));
+        }
+    }
+}
+
+/// `CURRENT_USER()` with parentheses is not PostgreSQL, but the founding discovery query and other engines write it so.
+fn without_empty_call_after_current_user(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let is_user = |token: &Token| {
+        matches!(token, Token::Word(w) if w.quote_style.is_none()
+            && matches!(w.keyword, Keyword::CURRENT_USER | Keyword::SESSION_USER | Keyword::CURRENT_ROLE))
+    };
+    let significant: Vec<usize> =
+        (0..tokens.len()).filter(|i| !matches!(tokens[*i].token, Token::Whitespace(_))).collect();
+    let mut dropped = vec![false; tokens.len()];
+    for window in significant.windows(3) {
+        if is_user(&tokens[window[0]].token)
+            && tokens[window[1]].token == Token::LParen
+            && tokens[window[2]].token == Token::RParen
+        {
+            dropped[window[1]] = true;
+            dropped[window[2]] = true;
+        }
+    }
+    tokens.into_iter().zip(dropped).filter(|(_, dropped)| !dropped).map(|(token, _)| token).collect()
+}
+
+fn near(token: &TokenWithSpan, text: &str) -> Error {
+    let position = position(text, token.span.start);
+    if token.token == Token::EOF {
+        return Error::new(SqlState::SYNTAX_ERROR, "syntax error at end of input")
+            .position(text.chars().count() + 1);
+    }
+    Error::new(SqlState::SYNTAX_ERROR, format!("syntax error at or near \"{}\"", token.token)).position(position)
+}
+
+fn parser_error(error: ParserError, text: &str) -> Error {
+    match error {
+        ParserError::RecursionLimitExceeded => Error::new(SqlState::STATEMENT_TOO_COMPLEX, "statement is nested too deeply")
+            .hint(format!("Statements may nest {RECURSION_DEPTH_MAX} levels deep.")),
+        ParserError::TokenizerError(message) | ParserError::ParserError(message) => {
+            let (fact, location) = split_location(&message);
+            match location {
+                Some(location) => {
+                    let position = position(text, location);
+                    let word: String = text
+                        .chars()
+                        .skip(position - 1)
+                        .take_while(|c| c.is_alphanumeric() || *c == '_')
+                        .collect();
+                    if word.is_empty() {
+                        syntax_error(fact, position)
+                    } else {
+                        Error::new(SqlState::SYNTAX_ERROR, format!("syntax error at or near \"{word}\""))
+                            .detail(fact.to_owned())
+                            .position(position)
+                    }
+                }
+                None if fact.contains("found: EOF") => {
+                    Error::new(SqlState::SYNTAX_ERROR, "syntax error at end of input").position(text.chars().count() + 1)
+                }
+                None => Error::new(SqlState::SYNTAX_ERROR, "syntax error").detail(fact.to_owned()),
+            }
+        }
+    }
+}
+
+fn syntax_error(fact: &str, position: usize) -> Error {
+    Error::new(SqlState::SYNTAX_ERROR, format!("syntax error: {}", lower_first(fact))).position(position)
+}
+
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}
+
+/// sqlparser appends the place to its messages: `… at Line: 1, Column: 16`.
+fn split_location(message: &str) -> (&str, Option<Location>) {
+    let parsed = message.rsplit_once(" at Line: ").and_then(|(fact, place)| {
+        let (line, column) = place.split_once(", Column: ")?;
+        Some((fact, Location::new(line.trim().parse().ok()?, column.trim().parse().ok()?)))
+    });
+    parsed.map_or((message, None), |(fact, location)| (fact, Some(location)))
+}
+
+/// Line and column as a position in characters from 1 (PostgreSQL's ErrorResponse field P).
+pub fn position(text: &str, location: Location) -> usize {
+    let before: usize = text
+        .split_inclusive('\n')
+        .take(usize::try_from(location.line.saturating_sub(1)).unwrap_or(0))
+        .map(|line| line.chars().count())
+        .sum();
+    before + usize::try_from(location.column.max(1)).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_statements_and_empty_ones() {
+        assert_eq!(parse("").unwrap().len(), 0);
+        assert_eq!(parse(" ; ;; ").unwrap().len(), 0);
+        assert_eq!(parse("select 1; select ';' ; -- done\n").unwrap().len(), 2);
+    }
+
+    #[test]
+    fn syntax_errors_have_postgres_text_and_position() {
+        let error = parse("select 1\n  frm x y").unwrap_err();
+        assert_eq!(error.sqlstate(), SqlState::SYNTAX_ERROR);
+        assert_eq!(error.report().position, Some(16), "{error:?}");
+        let error = parse("selec 1").unwrap_err();
+        assert_eq!(error.message(), "syntax error at or near \"selec\"");
+        assert_eq!(error.report().position, Some(1));
+        assert_eq!(parse("select 'abc").unwrap_err().sqlstate(), SqlState::SYNTAX_ERROR);
+        let error = parse("select (1").unwrap_err();
+        assert_eq!(error.message(), "syntax error at end of input");
+    }
+
+    #[test]
+    fn current_user_may_be_called() {
+        assert_eq!(parse("select CURRENT_USER ( ), current_user, session_user()").unwrap().len(), 1);
+        assert!(parse("select current_user(1)").is_err());
+    }
+
+    #[test]
+    fn nesting_is_bounded() {
+        let deep = format!("select {}1{}", "(".repeat(5_000), ")".repeat(5_000));
+        assert_eq!(parse(&deep).unwrap_err().sqlstate(), SqlState::STATEMENT_TOO_COMPLEX);
+        let many = "select 1;".repeat(STATEMENTS_PER_QUERY_MAX + 1);
+        assert_eq!(parse(&many).unwrap_err().sqlstate(), SqlState::STATEMENT_TOO_COMPLEX);
+    }
+}

@@ -1,0 +1,63 @@
+//! From a bound plan to rows: analyse, optimise, plan physically, pass the lint, stream.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::execution::session_state::SessionState;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::optimizer::OptimizerContext;
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
+
+use super::bind::Bound;
+use super::context::Context;
+use super::fault::from_engine;
+use crate::access::lint::{self, Secured};
+use crate::error::Result;
+
+/// The plan after type coercion: its schema is the result's schema.
+pub fn analyse(bound: &Bound) -> Result<LogicalPlan> {
+    let options = bound.state.config_options();
+    bound.state.analyzer().execute_and_check(bound.plan.clone(), options, |_, _| {}).map_err(from_engine)
+}
+
+/// Plans the statement physically and passes it through the lint: the only way to a plan that can run.
+pub async fn secure(bound: &Bound, context: &Context) -> Result<Secured> {
+    let state = &bound.state;
+    let config = OptimizerContext::new_with_config_options(Arc::clone(state.config_options()))
+        .with_query_execution_start_time(context.transaction_started);
+    let analysed = analyse(bound)?;
+    let optimised = state.optimizer().optimize(analysed, &config, |_, _| {}).map_err(from_engine)?;
+    let planner = state.query_planner();
+    let physical = planner.create_physical_plan(&optimised, state.as_ref()).await.map_err(from_engine)?;
+    lint::secure(physical)
+}
+
+/// Starts a secured plan.
+pub fn stream(secured: &Secured, state: &SessionState) -> Result<SendableRecordBatchStream> {
+    secured.execute_stream(task_context(state)).map_err(from_engine)
+}
+
+/// What running needs of the engine. The functions are already in the plan, so no list of them is copied.
+pub fn task_context(state: &SessionState) -> Arc<TaskContext> {
+    Arc::new(TaskContext::new(
+        None,
+        state.session_id().to_owned(),
+        state.config().clone(),
+        HashMap::new(),
+        HashMap::new(),
+        HashMap::new(),
+        HashMap::new(),
+        Arc::clone(state.runtime_env()),
+    ))
+}
+
+/// Folds the arguments of table functions, which must be constants.
+pub fn simplifier(state: &SessionState, context: &Context) -> ExprSimplifier {
+    let simplify = SimplifyContext::builder()
+        .with_config_options(Arc::clone(state.config_options()))
+        .with_query_execution_start_time(Some(context.transaction_started))
+        .build();
+    ExprSimplifier::new(simplify)
+}

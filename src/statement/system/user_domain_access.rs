@@ -1,0 +1,41 @@
+//! `data_catalog.user_domain_access`: which domains a user may discover or read, and what granted it. Everyone sees
+//! their own rows; mesh_admin and auditor see those of all users.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use datafusion::arrow::array::RecordBatch;
+
+use super::table::Columns;
+use crate::access::domains::DomainAccess;
+use crate::access::principal::Principal;
+use crate::access::visible::Visible;
+use crate::error::Result;
+use crate::statement::context::Context;
+
+pub fn rows(context: &Context) -> Result<RecordBatch> {
+    let mut rows: Vec<(String, DomainAccess)> = Vec::new();
+    let mut add = |user: &str, access: &[DomainAccess]| {
+        rows.extend(access.iter().map(|access| (user.to_owned(), access.clone())));
+    };
+    if super::policies::sees_governance(&context.principal) {
+        let catalog = &context.snapshot.catalog;
+        for user in catalog.users.values() {
+            let principal = Arc::new(Principal::from(user));
+            let visible = Visible::new(catalog, context.snapshot.generation, principal);
+            add(&user.name, visible.domain_access());
+        }
+    } else {
+        add(&context.principal.name, context.visible.domain_access());
+    }
+    let never: Vec<Option<DateTime<Utc>>> = vec![None; rows.len()];
+    Columns::new()
+        .text("user_id", rows.iter().map(|(user, _)| Some(user)))
+        .text("domain", rows.iter().map(|(_, access)| Some(access.domain.as_str())))
+        .text("privilege", rows.iter().map(|(_, access)| Some(access.privilege.as_str())))
+        .text("granted_via", rows.iter().map(|(_, access)| Some(&access.granted_via)))
+        // membership and policies hold as long as the catalog says so: they were not granted at a moment, and do not end
+        .timestamp("granted_at", never.iter().copied())
+        .timestamp("expires_at", never.iter().copied())
+        .finish()
+}

@@ -1,0 +1,326 @@
+//! One connection from its first byte to its last: startup, then messages until it ends. The simple protocol is here, the
+//! extended one in `extended`.
+//!
+//! PostgreSQL 15, section 55.2 "Message Flow".
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use super::cancel::{Cancels, Registration};
+use super::channel::Channel;
+use super::encode::{EncodeOptions, Format, RowEncoder};
+use super::message::Frontend;
+use super::rows::{self, Interrupts};
+use super::tls::TlsIdentity;
+use super::{reply, startup};
+use crate::error::{Error, Result, SqlState};
+use crate::mesh::Mesh;
+use crate::session::{Executed, Session, Status};
+use crate::statement;
+
+/// What a connection may take.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    pub connections: usize,
+    pub connections_per_user: usize,
+    /// From the first byte to the end of authentication.
+    pub authentication: Duration,
+    /// Longest message of an authenticated client.
+    pub message_bytes: usize,
+}
+
+/// What all connections share.
+pub struct Shared {
+    pub mesh: Arc<Mesh>,
+    pub tls: Option<TlsIdentity>,
+    /// Clients must encrypt: the server listens beyond this machine.
+    pub require_tls: bool,
+    /// The server listens on loopback only, so the sample principals may log in.
+    pub loopback: bool,
+    /// Makes authentication of unknown users look like any other.
+    pub mock_secret: [u8; 32],
+    pub limits: Limits,
+    /// Settings that new sessions start with.
+    pub defaults: Vec<(&'static str, String)>,
+    pub cancels: Arc<Cancels>,
+    pub sessions: Arc<Semaphore>,
+    pub users: UserCounts,
+    /// The server stops: idle connections end.
+    pub shutdown: CancellationToken,
+    /// The grace period is over: running statements end.
+    pub kill: CancellationToken,
+}
+
+/// How many sessions each user has.
+#[derive(Default)]
+pub struct UserCounts(Arc<Mutex<HashMap<String, usize>>>);
+
+/// A user's place among [`UserCounts`], given back when dropped.
+pub struct UserPlace {
+    user: String,
+    counts: Arc<Mutex<HashMap<String, usize>>>,
+}
+
+impl UserCounts {
+    pub fn take(&self, user: &str, max: usize) -> Option<UserPlace> {
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(user.to_owned()).or_default();
+        if *count >= max {
+            return None;
+        }
+        *count += 1;
+        Some(UserPlace { user: user.to_owned(), counts: Arc::clone(&self.0) })
+    }
+}
+
+impl Drop for UserPlace {
+    fn drop(&mut self) {
+        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.user) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.user);
+            }
+        }
+    }
+}
+
+/// Serves one client until it leaves. `half_open` is its place among connections that are not authenticated yet.
+pub async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>, half_open: OwnedSemaphorePermit) {
+    let starting = Box::pin(startup::start(stream, peer, &shared));
+    let limit = shared.limits.authentication;
+    let ready = tokio::select! {
+        ready = tokio::time::timeout(limit, starting) => ready,
+        () = shared.shutdown.cancelled() => return,
+    };
+    let Ok(Some(ready)) = ready else { return };
+    drop(half_open);
+    let startup::Ready { channel, session, registration, user: _place, session_permit: _permit } = ready;
+    let mut connection = Connection {
+        channel,
+        session,
+        shared,
+        registration,
+        reported: HashMap::new(),
+        reported_revision: None,
+        skipping: false,
+    };
+    if let Err(error) = connection.run().await {
+        connection.say_goodbye(&error).await;
+    }
+    connection.channel.close().await;
+}
+
+pub(super) struct Connection {
+    pub(super) channel: Channel,
+    pub(super) session: Session,
+    pub(super) shared: Arc<Shared>,
+    pub(super) registration: Registration,
+    /// Settings as the client knows them.
+    reported: HashMap<&'static str, String>,
+    reported_revision: Option<u64>,
+    /// An error in the extended protocol: everything up to the next Sync is ignored.
+    pub(super) skipping: bool,
+}
+
+impl Connection {
+    /// Messages until the client leaves. An error returned is fatal: it is told, and the connection ends.
+    async fn run(&mut self) -> Result<()> {
+        self.report_settings();
+        let (pid, secret) = (self.registration.pid, self.registration.secret.clone());
+        reply::backend_key_data(&mut self.channel.output, pid, secret);
+        reply::ready(&mut self.channel.output, self.session.status());
+        loop {
+            let message = match self.channel.read_arrived()? {
+                Some(message) => message,
+                None => match self.wait().await? {
+                    Some(message) => message,
+                    None => return Ok(()),
+                },
+            };
+            if message == Frontend::Terminate {
+                return Ok(());
+            }
+            // boxed, so that an idle connection does not keep room for the largest statement
+            Box::pin(self.handle(message)).await?;
+        }
+    }
+
+    /// Writes what is due and waits for the next message, within the limits on idling.
+    async fn wait(&mut self) -> Result<Option<Frontend>> {
+        tokio::select! {
+            () = self.shared.kill.cancelled() => return Err(shutting_down()),
+            flushed = self.channel.flush() => flushed?,
+        }
+        self.channel.shrink();
+        let idle_max = match self.session.status() {
+            Status::Idle => None,
+            Status::Active | Status::Failed => self.session.settings().lock().idle_in_transaction_session_timeout(),
+        };
+        let idle = async {
+            match idle_max {
+                Some(limit) => tokio::time::sleep(limit).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            message = self.channel.read() => message,
+            () = self.shared.shutdown.cancelled() => Err(shutting_down()),
+            () = idle => Err(Error::fatal(
+                SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+                "terminating connection due to idle-in-transaction timeout",
+            )),
+        }
+    }
+
+    async fn handle(&mut self, message: Frontend) -> Result<()> {
+        match message {
+            Frontend::Sync => self.sync(),
+            Frontend::Query(_) | Frontend::FunctionCall | Frontend::Malformed { kind: b'Q' | b'F', .. } => {
+                self.skipping = false;
+                let result = match message {
+                    Frontend::Query(text) => self.simple_query(&text).await,
+                    Frontend::Malformed { error, .. } => Err(error),
+                    _ => Err(Error::unsupported("the function call protocol is not supported")),
+                };
+                if let Err(error) = result {
+                    self.report_error(error)?;
+                }
+                self.session.end_implicit_transaction();
+                self.report_settings();
+                reply::ready(&mut self.channel.output, self.session.status());
+                Ok(())
+            }
+            // passwords were due earlier, and no COPY runs: PostgreSQL ignores COPY messages then
+            Frontend::Password(_) => Err(Error::fatal(SqlState::PROTOCOL_VIOLATION, "unexpected password message")),
+            Frontend::Copy => Ok(()),
+            _ if self.skipping => Ok(()),
+            Frontend::Flush => self.channel.flush().await,
+            message => {
+                if let Err(error) = self.extended(message).await {
+                    self.skipping = true;
+                    self.report_error(error)?;
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        self.skipping = false;
+        self.session.end_implicit_transaction();
+        self.report_settings();
+        reply::ready(&mut self.channel.output, self.session.status());
+        Ok(())
+    }
+
+    /// Tells a plain error and marks the transaction; hands a fatal one on.
+    fn report_error(&mut self, error: Error) -> Result<()> {
+        if error.is_fatal() {
+            return Err(error);
+        }
+        self.session.fail();
+        reply::report(&mut self.channel.output, error.report());
+        Ok(())
+    }
+
+    async fn simple_query(&mut self, text: &str) -> Result<()> {
+        let statements = statement::parse(text)?;
+        if statements.is_empty() {
+            reply::empty_query(&mut self.channel.output);
+            return Ok(());
+        }
+        for parsed in &statements {
+            let timeout = self.session.settings().lock().statement_timeout();
+            let interrupts = Interrupts::new(&self.registration.handle, timeout, &self.shared.kill);
+            let executed = interrupts.guard(&mut self.channel, self.session.run(parsed)).await?;
+            match executed {
+                Executed::Rows(mut result) => {
+                    reply::row_description(&mut self.channel.output, &result.schema, &[]);
+                    let encoder = encoder(&self.session, &result, &[])?;
+                    let mut rest = None;
+                    let sent =
+                        rows::send(&mut self.channel, &mut result, &mut rest, &encoder, 0, &interrupts).await?;
+                    reply::command_complete(&mut self.channel.output, row_tag(result.tag, sent.rows));
+                }
+                Executed::Done { tag, notice } => {
+                    if let Some(notice) = notice {
+                        reply::report(&mut self.channel.output, &notice);
+                    }
+                    reply::command_complete(&mut self.channel.output, tag);
+                }
+            }
+            self.report_settings();
+        }
+        Ok(())
+    }
+
+    /// ParameterStatus for settings that changed since the client last heard of them.
+    pub(super) fn report_settings(&mut self) {
+        let settings = self.session.settings().lock();
+        if self.reported_revision == Some(settings.revision()) {
+            return;
+        }
+        self.reported_revision = Some(settings.revision());
+        let changed: Vec<(&'static str, String)> =
+            settings.reported().filter(|(name, value)| self.reported.get(name) != Some(value)).collect();
+        drop(settings);
+        for (name, value) in changed {
+            reply::parameter_status(&mut self.channel.output, name, value.clone());
+            self.reported.insert(name, value);
+        }
+    }
+
+    /// The last word before the connection ends, where anybody can still hear it.
+    async fn say_goodbye(&mut self, error: &Error) {
+        /// A client that does not read its good-bye is not waited for.
+        const GOODBYE: Duration = Duration::from_secs(1);
+        let mut report = error.report().clone();
+        report.severity = crate::error::Severity::Fatal;
+        reply::report(&mut self.channel.output, &report);
+        drop(tokio::time::timeout(GOODBYE, self.channel.drain()).await);
+    }
+}
+
+/// An encoder for a result in the formats that Bind asked for.
+pub(super) fn encoder(session: &Session, result: &statement::Rows, formats: &[i16]) -> Result<RowEncoder> {
+    let formats: Vec<Format> = formats.iter().map(|code| format(*code)).collect::<Result<_>>()?;
+    let settings = session.settings().lock();
+    let options = EncodeOptions {
+        time_zone: settings.time_zone().clone(),
+        bytea_escape: settings.bytea_escape(),
+        extra_float_digits: settings.extra_float_digits(),
+    };
+    RowEncoder::try_new(&result.schema, &formats, options)
+}
+
+/// Format codes of Bind: 0 text, 1 binary.
+pub(super) fn format(code: i16) -> Result<Format> {
+    match code {
+        0 => Ok(Format::Text),
+        1 => Ok(Format::Binary),
+        other => Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("unsupported format code: {other}"))),
+    }
+}
+
+/// The tag of a statement that returned rows: only SELECT counts them.
+pub(super) fn row_tag(tag: &str, rows: u64) -> String {
+    if tag == "SELECT" { format!("SELECT {rows}") } else { tag.to_owned() }
+}
+
+fn shutting_down() -> Error {
+    Error::fatal(SqlState::ADMIN_SHUTDOWN, "terminating connection due to administrator command")
+}
+
+/// Refuses a connection without waiting for it: what does not fit into the socket's buffer is not said.
+pub fn refuse(stream: &TcpStream, error: &Error) {
+    let mut output = bytes::BytesMut::new();
+    reply::report(&mut output, error.report());
+    drop(stream.try_write(&output));
+}

@@ -1,0 +1,250 @@
+//! Arrow batches as PostgreSQL's DataRow messages.
+//!
+//! It owns the framing of rows and fields. Each column is resolved to a typed view once per batch (`column`); the forms
+//! of values live below: `number`, `numeric`, `temporal`, `lists`, `json`, `variant`. It refuses to know sessions and
+//! sockets.
+
+mod column;
+mod json;
+mod lists;
+mod number;
+mod numeric;
+mod temporal;
+mod variant;
+
+use std::ops::Range;
+
+use bytes::{BufMut as _, BytesMut};
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema};
+
+use self::column::Column;
+use crate::error::{Error, Result, SqlState};
+use crate::settings::time_zone::TimeZone;
+use crate::wire::types;
+
+/// The largest DataRow, in bytes (PostgreSQL's `MaxAllocSize`).
+pub const ROW_BYTES_MAX: usize = 0x3fff_ffff;
+/// Room reserved for a field before its size is known, in bytes.
+const FIELD_BYTES_EXPECTED: usize = 16;
+/// At most this much is reserved ahead, in bytes.
+const RESERVE_BYTES_MAX: usize = 1 << 20;
+/// The message type of a DataRow.
+const DATA_ROW: u8 = b'D';
+/// A field's length that means NULL.
+const NULL_LENGTH: i32 = -1;
+
+/// The settings that change how a value is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncodeOptions {
+    /// `TimeZone`.
+    pub time_zone: TimeZone,
+    /// `bytea_output = escape`.
+    pub bytea_escape: bool,
+    /// `extra_float_digits`, -15 to 3.
+    pub extra_float_digits: i8,
+}
+
+impl Default for EncodeOptions {
+    fn default() -> Self {
+        Self { time_zone: TimeZone::UTC, bytea_escape: false, extra_float_digits: 1 }
+    }
+}
+
+/// The form in which a value travels (PostgreSQL protocol, "Formats and Format Codes").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    Text,
+    Binary,
+}
+
+/// Writes the rows of one result.
+pub struct RowEncoder {
+    columns: Vec<(FieldRef, Format)>,
+    options: EncodeOptions,
+}
+
+impl RowEncoder {
+    /// An encoder for the batches of a schema, with the result formats of a Bind message: none (all text), one for all,
+    /// or one per column.
+    ///
+    /// Errors: `08P01` for another number of formats, `54000` for lists nested deeper than PostgreSQL's six dimensions,
+    /// `0A000` for types without a PostgreSQL form (unions, shredded variants).
+    pub fn try_new(schema: &Schema, formats: &[Format], options: EncodeOptions) -> Result<Self> {
+        let count = schema.fields().len();
+        let format = |position: usize| match formats {
+            [] => Some(Format::Text),
+            [all] => Some(*all),
+            each => each.get(position).copied().filter(|_| each.len() == count),
+        };
+        let mut columns = Vec::with_capacity(count);
+        for (position, field) in schema.fields().iter().enumerate() {
+            check_type(field, true)?;
+            let format = format(position).ok_or_else(|| wrong_formats(formats.len(), count))?;
+            columns.push((field.clone(), format));
+        }
+        if columns.is_empty() && formats.len() > 1 {
+            return Err(wrong_formats(formats.len(), count));
+        }
+        if columns.len() > usize::from(u16::MAX >> 1) {
+            return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "a row has too many columns for one message"));
+        }
+        Ok(Self { columns, options })
+    }
+
+    /// Appends one DataRow message per row of `rows`.
+    ///
+    /// Errors: `22003` and `22008` for values outside PostgreSQL's ranges, `2202E` for ragged lists of lists, `54000` for
+    /// a row over 1 GB, `XX001` for a broken variant. `out` then ends with the last whole row.
+    pub fn encode(&self, batch: &RecordBatch, rows: Range<usize>, out: &mut BytesMut) -> Result<()> {
+        if rows.start > rows.end || rows.end > batch.num_rows() {
+            return Err(Error::internal(format!("rows {rows:?} of a batch of {}", batch.num_rows())));
+        }
+        let batch = batch.slice(rows.start, rows.len());
+        let columns = self.columns(&batch)?;
+        let expected = batch.num_rows() * (7 + columns.len() * FIELD_BYTES_EXPECTED);
+        out.reserve(expected.min(RESERVE_BYTES_MAX));
+        for row in 0..batch.num_rows() {
+            let start = out.len();
+            if let Err(error) = self.row(&columns, row, out) {
+                out.truncate(start);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// The batch's columns, resolved for reading single values, as COPY does.
+    ///
+    /// Errors: `XX000` when the batch is not of the encoder's schema.
+    pub fn values<'a>(&'a self, batch: &'a RecordBatch) -> Result<Values<'a>> {
+        Ok(Values { columns: self.columns(batch)?, encoder: self })
+    }
+
+    fn columns<'a>(&self, batch: &'a RecordBatch) -> Result<Vec<Column<'a>>> {
+        if batch.num_columns() != self.columns.len() {
+            return Err(Error::internal(format!(
+                "a batch of {} columns for a result of {}",
+                batch.num_columns(),
+                self.columns.len()
+            )));
+        }
+        let pairs = self.columns.iter().zip(batch.columns());
+        pairs
+            .map(|((field, _), array)| {
+                if types::parameter_oid(field.data_type()) != types::parameter_oid(array.data_type()) {
+                    let (promised, found) = (field.data_type(), array.data_type());
+                    return Err(Error::internal(format!("column {} is {found}, not {promised}", field.name())));
+                }
+                Column::new(field, array)
+            })
+            .collect()
+    }
+
+    #[inline]
+    fn row(&self, columns: &[Column<'_>], row: usize, out: &mut BytesMut) -> Result<()> {
+        let start = out.len();
+        let [high, low] = (columns.len() as u16).to_be_bytes();
+        out.extend_from_slice(&[DATA_ROW, 0, 0, 0, 0, high, low]);
+        for (column, (_, format)) in columns.iter().zip(&self.columns) {
+            if column.is_null(row) {
+                out.put_i32(NULL_LENGTH);
+                continue;
+            }
+            let field = out.len();
+            out.put_i32(0);
+            match format {
+                Format::Text => column.text(row, &self.options, out)?,
+                Format::Binary => column.binary(row, &self.options, out)?,
+            }
+            patch_length(field, out)?;
+            check_size(out.len() - start)?;
+        }
+        // a message's length counts itself but not its type
+        let length = (out.len() - start - 1) as u32;
+        out[start + 1..start + 5].copy_from_slice(&length.to_be_bytes());
+        Ok(())
+    }
+}
+
+/// The values of one batch, one by one, without rows around them.
+pub struct Values<'a> {
+    columns: Vec<Column<'a>>,
+    encoder: &'a RowEncoder,
+}
+
+impl Values<'_> {
+    /// Appends one value in its column's format, without a length; `false` if it is NULL.
+    ///
+    /// Errors: as [`RowEncoder::encode`]; what was appended before the error stays. `XX000` for a column that is not there.
+    pub fn write(&self, column: usize, row: usize, out: &mut BytesMut) -> Result<bool> {
+        let (Some(values), Some((_, format))) = (self.columns.get(column), self.encoder.columns.get(column)) else {
+            return Err(Error::internal(format!("column {column} of {}", self.columns.len())));
+        };
+        if values.is_null(row) {
+            return Ok(false);
+        }
+        match format {
+            Format::Text => values.text(row, &self.encoder.options, out)?,
+            Format::Binary => values.binary(row, &self.encoder.options, out)?,
+        }
+        Ok(true)
+    }
+}
+
+/// Writes the length of what follows a four-byte place into it.
+#[inline]
+fn patch_length(place: usize, out: &mut BytesMut) -> Result<()> {
+    let length = out.len() - place - 4;
+    check_size(length)?;
+    out[place..place + 4].copy_from_slice(&(length as u32).to_be_bytes());
+    Ok(())
+}
+
+#[inline]
+fn check_size(bytes: usize) -> Result<()> {
+    if bytes <= ROW_BYTES_MAX { Ok(()) } else { Err(too_large()) }
+}
+
+#[cold]
+fn too_large() -> Error {
+    Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "a row is larger than 1 GB")
+        .hint("Select fewer columns, or part of the large value.")
+}
+
+fn wrong_formats(formats: usize, columns: usize) -> Error {
+    let message = format!("bind message has {formats} result formats but query has {columns} columns");
+    Error::new(SqlState::PROTOCOL_VIOLATION, message)
+}
+
+/// Refuses what has no form; inside a JSON value lists have no dimensions to count.
+fn check_type(field: &Field, dimensions_count: bool) -> Result<()> {
+    if types::is_variant(field) {
+        let DataType::Struct(parts) = field.data_type() else { return Err(column::unsupported(field.data_type())) };
+        return match parts.find("typed_value") {
+            Some(_) => Err(Error::unsupported("shredded variants cannot be sent to a client")),
+            None => Ok(()),
+        };
+    }
+    match field.data_type() {
+        other @ DataType::Union(..) => Err(column::unsupported(other)),
+        DataType::Struct(fields) => fields.iter().try_for_each(|field| check_type(field, false)),
+        DataType::Map(entries, _) => check_type(entries, false),
+        DataType::Dictionary(_, values) => check_type(&Field::new("", values.as_ref().clone(), true), dimensions_count),
+        DataType::RunEndEncoded(_, values) => check_type(values, dimensions_count),
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::FixedSizeList(item, _)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item) => {
+            let (element, depth) = lists::innermost(item);
+            if dimensions_count && depth > lists::DIMENSIONS_MAX {
+                let maximum = lists::DIMENSIONS_MAX;
+                let message = format!("number of array dimensions ({depth}) exceeds the maximum allowed ({maximum})");
+                return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message));
+            }
+            check_type(element, dimensions_count)
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,224 @@
+//! The extended query protocol: Parse, Bind, Describe, Execute, Close.
+//!
+//! PostgreSQL 15, section 55.2.3 "Extended Query". Errors come back to `connection`, which ignores messages until Sync.
+
+use bytes::Bytes;
+use datafusion::common::ScalarValue;
+
+use super::connection::{Connection, encoder, format, row_tag};
+use super::decode::decode_parameter;
+use super::encode::Format;
+use super::message::{Frontend, Target};
+use super::rows::{self, Interrupts};
+use super::types::{arrow_type, parameter_oid};
+use super::reply;
+use crate::error::{Error, Result, SqlState};
+use crate::session::{Executed, PortalState, Prepared};
+
+/// "The type is not given": the server finds it out (OID 0) or the client does not care (`unknown`, 705).
+const OPEN_TYPES: [u32; 2] = [0, 705];
+
+impl Connection {
+    pub(super) async fn extended(&mut self, message: Frontend) -> Result<()> {
+        match message {
+            Frontend::Parse { name, sql, types } => self.parse(&name, &sql, &types).await,
+            Frontend::Bind { portal, statement, formats, values, result_formats } => {
+                self.bind(&portal, &statement, &formats, &values, result_formats)
+            }
+            Frontend::Describe { target: Target::Statement, name } => self.describe_statement(&name),
+            Frontend::Describe { target: Target::Portal, name } => self.describe_portal(&name),
+            Frontend::Execute { portal, rows_max } => self.execute(&portal, rows_max).await,
+            Frontend::Close { target, name } => {
+                match target {
+                    Target::Statement => self.session.close_statement(&name),
+                    Target::Portal => self.session.close_portal(&name),
+                }
+                reply::close_complete(&mut self.channel.output);
+                Ok(())
+            }
+            Frontend::Malformed { error, .. } => Err(error),
+            // the connection handles all others itself
+            _ => Err(Error::fatal(SqlState::PROTOCOL_VIOLATION, "unexpected message")),
+        }
+    }
+
+    async fn parse(&mut self, name: &str, sql: &str, types: &[u32]) -> Result<()> {
+        let declared = types
+            .iter()
+            .map(|oid| {
+                if OPEN_TYPES.contains(oid) {
+                    return Ok((0, None));
+                }
+                let arrow = arrow_type(*oid).ok_or_else(|| {
+                    Error::unsupported(format!("parameters of the type with OID {oid} are not supported"))
+                })?;
+                Ok((*oid, Some(arrow)))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let timeout = self.session.settings().lock().statement_timeout();
+        let interrupts = Interrupts::new(&self.registration.handle, timeout, &self.shared.kill);
+        interrupts.guard(&mut self.channel, self.session.prepare(name, sql, &declared)).await?;
+        reply::parse_complete(&mut self.channel.output);
+        Ok(())
+    }
+
+    fn bind(
+        &mut self,
+        portal: &str,
+        statement: &str,
+        formats: &[i16],
+        values: &[Option<Bytes>],
+        result_formats: Vec<i16>,
+    ) -> Result<()> {
+        let prepared = self.session.statement(statement)?;
+        let oids = parameter_oids(&prepared);
+        if formats.len() > 1 && formats.len() != values.len() {
+            return Err(violation(format!(
+                "bind message has {} parameter formats but {} parameters",
+                formats.len(),
+                values.len()
+            )));
+        }
+        if values.len() != oids.len() {
+            return Err(violation(format!(
+                "bind message supplies {} parameters, but prepared statement \"{statement}\" requires {}",
+                values.len(),
+                oids.len()
+            )));
+        }
+        let columns = prepared.description.columns.as_ref().map_or(0, |schema| schema.fields().len());
+        if result_formats.len() > 1 && result_formats.len() != columns {
+            return Err(violation(format!(
+                "bind message has {} result formats but query has {columns} columns",
+                result_formats.len()
+            )));
+        }
+        result_formats.iter().try_for_each(|code| format(*code).map(drop))?;
+        let zone = self.session.settings().lock().time_zone().clone();
+        let parameters = values
+            .iter()
+            .zip(oids)
+            .enumerate()
+            .map(|(index, (value, oid))| decode_parameter(oid, format_of(formats, index)?, value.as_deref(), zone))
+            .collect::<Result<Vec<ScalarValue>>>()?;
+        self.session.bind(portal, prepared, parameters, result_formats)?;
+        reply::bind_complete(&mut self.channel.output);
+        Ok(())
+    }
+
+    fn describe_statement(&mut self, name: &str) -> Result<()> {
+        let prepared = self.session.statement(name)?;
+        reply::parameter_description(&mut self.channel.output, parameter_oids(&prepared));
+        match &prepared.description.columns {
+            Some(schema) => reply::row_description(&mut self.channel.output, schema, &[]),
+            None => reply::no_data(&mut self.channel.output),
+        }
+        Ok(())
+    }
+
+    fn describe_portal(&mut self, name: &str) -> Result<()> {
+        let portal = self.session.portal(name)?;
+        match &portal.prepared.description.columns {
+            Some(schema) => reply::row_description(&mut self.channel.output, schema, &portal.formats),
+            None => reply::no_data(&mut self.channel.output),
+        }
+        Ok(())
+    }
+
+    /// Runs a portal, or goes on with one that was suspended. `rows_max` 0 or less: all rows.
+    async fn execute(&mut self, name: &str, rows_max: i32) -> Result<()> {
+        let timeout = self.session.settings().lock().statement_timeout();
+        let interrupts = Interrupts::new(&self.registration.handle, timeout, &self.shared.kill);
+        let portal = self.session.portal(name)?;
+        let (formats, prepared) = (portal.formats.clone(), std::sync::Arc::clone(&portal.prepared));
+        let (mut result, mut rest) = match std::mem::replace(&mut portal.state, PortalState::Done) {
+            PortalState::Suspended { rows, rest } => (rows, rest),
+            PortalState::Done => return self.executed_again(name, &prepared),
+            PortalState::Ready => {
+                let executed = interrupts.guard(&mut self.channel, self.session.execute_portal(name)).await?;
+                match executed {
+                    None => {
+                        reply::empty_query(&mut self.channel.output);
+                        return Ok(());
+                    }
+                    Some(Executed::Done { tag, notice }) => {
+                        if let Some(notice) = notice {
+                            reply::report(&mut self.channel.output, &notice);
+                        }
+                        reply::command_complete(&mut self.channel.output, tag);
+                        self.report_settings();
+                        return Ok(());
+                    }
+                    Some(Executed::Rows(rows)) => {
+                        check_unchanged(&prepared, &rows.schema)?;
+                        (rows, None)
+                    }
+                }
+            }
+        };
+        let encoder = encoder(&self.session, &result, &formats)?;
+        let rows_max = u64::try_from(rows_max).unwrap_or(0);
+        let sent = rows::send(&mut self.channel, &mut result, &mut rest, &encoder, rows_max, &interrupts).await?;
+        if sent.suspended {
+            reply::portal_suspended(&mut self.channel.output);
+            // COMMIT inside the same statement cannot happen, so the portal is still there
+            self.session.portal(name)?.state = PortalState::Suspended { rows: result, rest };
+        } else {
+            reply::command_complete(&mut self.channel.output, row_tag(result.tag, sent.rows));
+        }
+        Ok(())
+    }
+
+    /// A query that was fetched to its end has no more rows; a command cannot run twice.
+    fn executed_again(&mut self, name: &str, prepared: &Prepared) -> Result<()> {
+        if prepared.description.columns.is_none() {
+            return Err(Error::new(
+                SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
+                format!("portal \"{name}\" cannot be run"),
+            ));
+        }
+        reply::command_complete(&mut self.channel.output, "SELECT 0".to_owned());
+        Ok(())
+    }
+}
+
+/// What ParameterDescription says: the client's own types, and what was found out for the others.
+fn parameter_oids(prepared: &Prepared) -> Vec<u32> {
+    let found = prepared.description.parameters.iter();
+    found
+        .enumerate()
+        .map(|(index, arrow)| match prepared.declared_oids.get(index) {
+            Some(oid) if *oid != 0 => *oid,
+            _ => parameter_oid(arrow),
+        })
+        .collect()
+}
+
+fn format_of(formats: &[i16], index: usize) -> Result<Format> {
+    match formats {
+        [] => Ok(Format::Text),
+        [one] => format(*one),
+        many => format(many.get(index).copied().unwrap_or(0)),
+    }
+}
+
+/// Columns were described before the statement ran; what changed since must not be sent in their place.
+fn check_unchanged(prepared: &Prepared, schema: &datafusion::arrow::datatypes::Schema) -> Result<()> {
+    let described = prepared.description.columns.as_ref();
+    let same = described.is_some_and(|described| {
+        described.fields().len() == schema.fields().len()
+            && described
+                .fields()
+                .iter()
+                .zip(schema.fields())
+                .all(|(a, b)| super::types::pg_type(a).oid == super::types::pg_type(b).oid)
+    });
+    if same {
+        return Ok(());
+    }
+    Err(Error::unsupported("cached plan must not change result type"))
+}
+
+fn violation(message: String) -> Error {
+    Error::new(SqlState::PROTOCOL_VIOLATION, message)
+}

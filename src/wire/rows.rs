@@ -1,0 +1,143 @@
+//! Rows on their way to the client: pulled batch by batch, encoded by column, written as the client takes them. What is in
+//! memory at any moment is one batch and one output buffer, whatever the size of the result.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use datafusion::arrow::array::RecordBatch;
+use futures::StreamExt;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::cancel::Cancel;
+use super::channel::{Channel, WRITE_BYTES};
+use super::encode::RowEncoder;
+use crate::error::{Error, Result, SqlState};
+use crate::statement::{Rows, from_engine};
+
+/// Rows encoded between two looks at the size of the output.
+const ROWS_PER_STEP: usize = 256;
+
+/// What may stop a running statement.
+pub struct Interrupts<'a> {
+    pub cancel: &'a Cancel,
+    pub deadline: Option<Instant>,
+    /// Fires when the server's grace period is over.
+    pub kill: &'a CancellationToken,
+}
+
+impl<'a> Interrupts<'a> {
+    /// For a statement that starts now.
+    pub fn new(cancel: &'a Cancel, timeout: Option<Duration>, kill: &'a CancellationToken) -> Self {
+        cancel.clear();
+        Self { cancel, deadline: timeout.map(|timeout| Instant::now() + timeout), kill }
+    }
+
+    /// Returns once the statement must stop, with the error to tell. Cancel safe.
+    async fn interrupted(&self) -> Error {
+        let deadline = async {
+            match self.deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.cancel.requested() => {
+                Error::new(SqlState::QUERY_CANCELED, "canceling statement due to user request")
+            }
+            () = deadline => Error::new(SqlState::QUERY_CANCELED, "canceling statement due to statement timeout"),
+            () = self.kill.cancelled() => {
+                Error::fatal(SqlState::ADMIN_SHUTDOWN, "terminating connection due to administrator command")
+            }
+        }
+    }
+
+    /// Runs `work` unless something stops it first, the client hanging up included.
+    pub async fn guard<T>(&self, channel: &mut Channel, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut work = pin!(work);
+        tokio::select! {
+            biased;
+            error = self.interrupted() => Err(error),
+            result = &mut work => result,
+            () = channel.hung_up() => Err(Error::fatal(SqlState::IO_ERROR, "connection to client lost")),
+        }
+    }
+}
+
+/// How sending ended.
+pub struct Sent {
+    pub rows: u64,
+    /// More rows are left: the limit was reached.
+    pub suspended: bool,
+}
+
+/// Sends up to `rows_max` rows (0: all of them), first those left in `rest`. What stays of the last batch is put there.
+pub async fn send(
+    channel: &mut Channel,
+    rows: &mut Rows,
+    rest: &mut Option<RecordBatch>,
+    encoder: &RowEncoder,
+    rows_max: u64,
+    interrupts: &Interrupts<'_>,
+) -> Result<Sent> {
+    let mut sent = 0;
+    loop {
+        let batch = match rest.take() {
+            Some(batch) => batch,
+            None => match interrupts.guard(channel, next_batch(rows)).await? {
+                Some(batch) => batch,
+                None => return Ok(Sent { rows: sent, suspended: false }),
+            },
+        };
+        let wanted = if rows_max == 0 { u64::MAX } else { rows_max - sent };
+        let count = usize::try_from(wanted).unwrap_or(usize::MAX).min(batch.num_rows());
+        send_batch(channel, &batch, count, encoder, interrupts).await?;
+        sent += count as u64;
+        if count < batch.num_rows() {
+            *rest = Some(batch.slice(count, batch.num_rows() - count));
+        }
+        if rows_max != 0 && sent == rows_max {
+            return Ok(Sent { rows: sent, suspended: true });
+        }
+    }
+}
+
+async fn next_batch(rows: &mut Rows) -> Result<Option<RecordBatch>> {
+    loop {
+        match rows.stream.next().await {
+            None => return Ok(None),
+            Some(Ok(batch)) if batch.num_rows() == 0 => {}
+            Some(Ok(batch)) => return Ok(Some(batch)),
+            Some(Err(error)) => return Err(from_engine(error)),
+        }
+    }
+}
+
+async fn send_batch(
+    channel: &mut Channel,
+    batch: &RecordBatch,
+    count: usize,
+    encoder: &RowEncoder,
+    interrupts: &Interrupts<'_>,
+) -> Result<()> {
+    let mut from = 0;
+    while from < count {
+        let to = (from + ROWS_PER_STEP).min(count);
+        encoder.encode(batch, from..to, &mut channel.output)?;
+        if channel.output.len() >= WRITE_BYTES {
+            write(channel, interrupts).await?;
+        }
+        from = to;
+    }
+    Ok(())
+}
+
+/// Writes the output while the statement can still be stopped: a client that does not read holds nothing but itself. An
+/// interruption here cuts no message, since what is not written stays in the buffer.
+async fn write(channel: &mut Channel, interrupts: &Interrupts<'_>) -> Result<()> {
+    tokio::select! {
+        biased;
+        error = interrupts.interrupted() => Err(error),
+        result = channel.drain() => result,
+    }
+}
