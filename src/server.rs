@@ -57,8 +57,8 @@ impl Server {
     pub async fn start(config: &Config) -> Result<Self, StartError> {
         config.validate()?;
         let path = config.catalog().to_owned();
-        let catalog = Live::open(&path)
-            .map_err(|source| StartError::Catalog { path: path.display().to_string(), source })?;
+        let catalog =
+            Live::open(&path).map_err(|source| StartError::Catalog { path: path.display().to_string(), source })?;
         log_problems(&catalog);
         let tables = Tables::new(stores(config)?);
         let limits = engine::Limits {
@@ -162,10 +162,10 @@ impl Server {
 fn stores(config: &Config) -> Result<Stores, StartError> {
     let text = match &config.credentials {
         None => None,
-        Some(path) => Some(std::fs::read_to_string(path).map_err(|source| StartError::CredentialsFile {
-            path: path.display().to_string(),
-            source,
-        })?),
+        Some(path) => Some(
+            std::fs::read_to_string(path)
+                .map_err(|source| StartError::CredentialsFile { path: path.display().to_string(), source })?,
+        ),
     };
     Ok(Stores::new(std::env::vars(), text.as_deref())?)
 }

@@ -125,10 +125,7 @@ impl Session {
         if self.status() != Status::Idle {
             return Ok(());
         }
-        Err(Error::new(
-            SqlState::NO_ACTIVE_SQL_TRANSACTION,
-            format!("{what} can only be used in transaction blocks"),
-        ))
+        Err(Error::new(SqlState::NO_ACTIVE_SQL_TRANSACTION, format!("{what} can only be used in transaction blocks")))
     }
 
     fn discard(&mut self, what: &'static str) -> Result<Executed> {

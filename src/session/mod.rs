@@ -44,7 +44,10 @@ pub struct Prepared {
 pub enum Executed {
     Rows(Rows),
     /// A command's tag, and a notice that goes before it.
-    Done { tag: String, notice: Option<Report> },
+    Done {
+        tag: String,
+        notice: Option<Report>,
+    },
 }
 
 pub struct Session {

@@ -21,7 +21,10 @@ pub struct Portal {
 pub enum PortalState {
     Ready,
     /// Rows are left: the rest of a batch, and the stream.
-    Suspended { rows: Rows, rest: Option<RecordBatch> },
+    Suspended {
+        rows: Rows,
+        rest: Option<RecordBatch>,
+    },
     /// No rows are left, or the command was done.
     Done,
 }

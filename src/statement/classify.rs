@@ -16,7 +16,11 @@ use crate::settings::parse_bool;
 pub enum Command {
     /// SELECT, VALUES, TABLE, WITH.
     Query(Box<DfStatement>),
-    Explain { query: Box<DfStatement>, analyze: bool, verbose: bool },
+    Explain {
+        query: Box<DfStatement>,
+        analyze: bool,
+        verbose: bool,
+    },
     Show(String),
     ShowAll,
     /// What only the session can do.
@@ -27,14 +31,28 @@ pub enum Command {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SessionCommand {
     /// `value` `None` is DEFAULT.
-    Set { name: String, value: Option<String>, local: bool },
+    Set {
+        name: String,
+        value: Option<String>,
+        local: bool,
+    },
     Reset(String),
     ResetAll,
     /// (setting, value) pairs that hold for the transaction.
-    Begin { start: bool, modes: Vec<(&'static str, String)> },
-    SetTransaction { modes: Vec<(&'static str, String)>, session: bool },
-    Commit { chain: bool },
-    Rollback { chain: bool },
+    Begin {
+        start: bool,
+        modes: Vec<(&'static str, String)>,
+    },
+    SetTransaction {
+        modes: Vec<(&'static str, String)>,
+        session: bool,
+    },
+    Commit {
+        chain: bool,
+    },
+    Rollback {
+        chain: bool,
+    },
     Savepoint(String),
     Release(String),
     RollbackTo(String),
@@ -125,9 +143,8 @@ fn explain(
         let name = option.name.value.to_ascii_lowercase();
         let argument = option.arg.as_ref().map_or_else(|| "on".to_owned(), plain_text);
         let flag = || {
-            parse_bool(&argument).ok_or_else(|| {
-                Error::new(SqlState::SYNTAX_ERROR, format!("{name} requires a Boolean value"))
-            })
+            parse_bool(&argument)
+                .ok_or_else(|| Error::new(SqlState::SYNTAX_ERROR, format!("{name} requires a Boolean value")))
         };
         match name.as_str() {
             "analyze" => analyze = flag()?,
@@ -175,11 +192,9 @@ fn classify_set(set: Set) -> Result<SessionCommand> {
             let default = ["default", "local"].iter().any(|word| text.eq_ignore_ascii_case(word));
             SessionCommand::Set { name: "TimeZone".to_owned(), value: (!default).then_some(text), local }
         }
-        Set::SetNames { charset_name, .. } => SessionCommand::Set {
-            name: "client_encoding".to_owned(),
-            value: Some(charset_name.value),
-            local: false,
-        },
+        Set::SetNames { charset_name, .. } => {
+            SessionCommand::Set { name: "client_encoding".to_owned(), value: Some(charset_name.value), local: false }
+        }
         Set::SetNamesDefault {} => {
             SessionCommand::Set { name: "client_encoding".to_owned(), value: None, local: false }
         }
@@ -188,7 +203,8 @@ fn classify_set(set: Set) -> Result<SessionCommand> {
         }
         Set::SetTransaction { .. } => return Err(Error::unsupported("SET TRANSACTION SNAPSHOT is not supported")),
         Set::SetRole { role_name, .. } => {
-            let none = role_name.as_ref().is_none_or(|r| r.quote_style.is_none() && r.value.eq_ignore_ascii_case("none"));
+            let none =
+                role_name.as_ref().is_none_or(|r| r.quote_style.is_none() && r.value.eq_ignore_ascii_case("none"));
             SessionCommand::SetRole(if none { None } else { role_name.as_ref().map(identifier) })
         }
         Set::SetSessionAuthorization(param) => {
@@ -248,7 +264,11 @@ fn transaction_modes(modes: &[TransactionMode]) -> Result<Vec<(&'static str, Str
 
 /// A setting's name: its parts with dots.
 fn setting_name(name: &ObjectName) -> String {
-    name.0.iter().map(|part| part.as_ident().map_or_else(|| part.to_string(), |i| i.value.clone())).collect::<Vec<_>>().join(".")
+    name.0
+        .iter()
+        .map(|part| part.as_ident().map_or_else(|| part.to_string(), |i| i.value.clone()))
+        .collect::<Vec<_>>()
+        .join(".")
 }
 
 /// An identifier as PostgreSQL folds it.
@@ -369,7 +389,9 @@ mod tests {
 
     #[test]
     fn side_doors_are_refused() {
-        for sql in ["load data inpath '/etc' into table x", "copy (select 1) to '/tmp/x'", "vacuum", "pragma x", "install x"] {
+        for sql in
+            ["load data inpath '/etc' into table x", "copy (select 1) to '/tmp/x'", "vacuum", "pragma x", "install x"]
+        {
             let error = one(sql).unwrap_err();
             assert!(
                 [SqlState::FEATURE_NOT_SUPPORTED, SqlState::SYNTAX_ERROR].contains(&error.sqlstate()),
@@ -381,7 +403,10 @@ mod tests {
     #[test]
     fn explain_options() {
         assert!(matches!(one("explain select 1").unwrap(), Command::Explain { analyze: false, .. }));
-        assert!(matches!(one("explain (analyze, verbose off) select 1").unwrap(), Command::Explain { analyze: true, verbose: false, .. }));
+        assert!(matches!(
+            one("explain (analyze, verbose off) select 1").unwrap(),
+            Command::Explain { analyze: true, verbose: false, .. }
+        ));
         assert_eq!(one("explain (format json) select 1").unwrap_err().sqlstate(), SqlState::FEATURE_NOT_SUPPORTED);
         assert_eq!(one("explain (colour) select 1").unwrap_err().sqlstate(), SqlState::SYNTAX_ERROR);
         assert!(one("explain begin").is_err());
@@ -390,7 +415,9 @@ mod tests {
     #[test]
     fn show_in_its_forms() {
         assert!(matches!(one("show all").unwrap(), Command::ShowAll));
-        assert!(matches!(one("SHOW TRANSACTION ISOLATION LEVEL").unwrap(), Command::Show(n) if n == "transaction_isolation"));
+        assert!(
+            matches!(one("SHOW TRANSACTION ISOLATION LEVEL").unwrap(), Command::Show(n) if n == "transaction_isolation")
+        );
         assert!(matches!(one("show time zone").unwrap(), Command::Show(n) if n == "TimeZone"));
         assert!(matches!(one("show server_version").unwrap(), Command::Show(n) if n == "server_version"));
     }

@@ -36,8 +36,7 @@ pub fn from_engine(error: DataFusionError) -> Error {
         }
         DataFusionError::Plan(message) => from_plan(&message),
         DataFusionError::Execution(message) => from_execution(&message),
-        DataFusionError::IoError(_)
-        | DataFusionError::ObjectStore(_) => {
+        DataFusionError::IoError(_) | DataFusionError::ObjectStore(_) => {
             let own = Error::internal(&error);
             Error::new(SqlState::IO_ERROR, "could not read from the store").detail(own.message().to_owned())
         }
@@ -58,7 +57,9 @@ fn from_shared(error: &DataFusionError) -> Error {
         DataFusionError::ArrowError(inner, _) => arrow_by_text(inner),
         DataFusionError::SchemaError(inner, _) => from_schema(inner),
         DataFusionError::NotImplemented(message) => Error::unsupported(lower_first(message)),
-        DataFusionError::ResourcesExhausted(message) => from_engine(DataFusionError::ResourcesExhausted(message.clone())),
+        DataFusionError::ResourcesExhausted(message) => {
+            from_engine(DataFusionError::ResourcesExhausted(message.clone()))
+        }
         DataFusionError::Plan(message) => from_plan(message),
         DataFusionError::Execution(message) => from_execution(message),
         other => Error::internal(other),
@@ -126,9 +127,15 @@ fn from_plan(message: &str) -> Error {
     }
     let sqlstate = if first.contains("No function matches") || first.contains("does not support zero arguments") {
         SqlState::UNDEFINED_FUNCTION
-    } else if first.contains("must appear in the GROUP BY") || first.contains("must be in the GROUP BY") || first.contains("in the SELECT clause") {
+    } else if first.contains("must appear in the GROUP BY")
+        || first.contains("must be in the GROUP BY")
+        || first.contains("in the SELECT clause")
+    {
         SqlState::GROUPING_ERROR
-    } else if first.contains("coerce") || first.contains("Cannot infer common argument type") || first.contains("Cannot get result type") {
+    } else if first.contains("coerce")
+        || first.contains("Cannot infer common argument type")
+        || first.contains("Cannot get result type")
+    {
         SqlState::UNDEFINED_FUNCTION
     } else if first.contains("require unique expression names") || first.contains("duplicate") {
         SqlState::DUPLICATE_ALIAS
@@ -173,7 +180,8 @@ mod tests {
     #[test]
     fn own_errors_survive_the_engine() {
         let own = Error::new(SqlState::UNDEFINED_TABLE, "relation \"x\" does not exist").hint("h");
-        let wrapped = DataFusionError::Context("a".to_owned(), Box::new(DataFusionError::External(Box::new(own.clone()))));
+        let wrapped =
+            DataFusionError::Context("a".to_owned(), Box::new(DataFusionError::External(Box::new(own.clone()))));
         assert_eq!(from_engine(wrapped), own);
         let shared = DataFusionError::Shared(std::sync::Arc::new(DataFusionError::External(Box::new(own.clone()))));
         assert_eq!(from_engine(shared), own);
@@ -184,7 +192,10 @@ mod tests {
         let code = |e: ArrowError| from_engine(DataFusionError::ArrowError(Box::new(e), None)).sqlstate();
         assert_eq!(code(ArrowError::DivideByZero), SqlState::DIVISION_BY_ZERO);
         assert_eq!(code(ArrowError::ArithmeticOverflow("x".to_owned())), SqlState::NUMERIC_VALUE_OUT_OF_RANGE);
-        assert_eq!(code(ArrowError::CastError("Cannot cast string 'a'".to_owned())), SqlState::INVALID_TEXT_REPRESENTATION);
+        assert_eq!(
+            code(ArrowError::CastError("Cannot cast string 'a'".to_owned())),
+            SqlState::INVALID_TEXT_REPRESENTATION
+        );
     }
 
     #[test]

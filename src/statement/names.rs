@@ -94,7 +94,9 @@ fn expr_name(expr: &Expr) -> Option<String> {
 
 /// A CASE takes the name of its ELSE branch only where that is a column or a function, not a cast or a literal.
 fn strong_name(expr: &Expr) -> Option<String> {
-    matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Function(_)).then(|| expr_name(expr)).flatten()
+    matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Function(_))
+        .then(|| expr_name(expr))
+        .flatten()
 }
 
 fn fold(ident: &datafusion::sql::sqlparser::ast::Ident) -> String {

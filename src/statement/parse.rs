@@ -41,9 +41,8 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>> {
         return Err(Error::new(SqlState::STATEMENT_TOO_COMPLEX, format!("a query may have {TOKENS_MAX} tokens")));
     }
     let tokens = without_empty_call_after_current_user(tokens);
-    let mut parser = Parser::new(&PostgreSqlDialect {})
-        .with_recursion_limit(RECURSION_DEPTH_MAX)
-        .with_tokens_with_locations(tokens);
+    let mut parser =
+        Parser::new(&PostgreSqlDialect {}).with_recursion_limit(RECURSION_DEPTH_MAX).with_tokens_with_locations(tokens);
     let statements = parse_all(&mut parser, text)?;
     statements
         .into_iter()
@@ -96,26 +95,24 @@ fn without_empty_call_after_current_user(tokens: Vec<TokenWithSpan>) -> Vec<Toke
 fn near(token: &TokenWithSpan, text: &str) -> Error {
     let position = position(text, token.span.start);
     if token.token == Token::EOF {
-        return Error::new(SqlState::SYNTAX_ERROR, "syntax error at end of input")
-            .position(text.chars().count() + 1);
+        return Error::new(SqlState::SYNTAX_ERROR, "syntax error at end of input").position(text.chars().count() + 1);
     }
     Error::new(SqlState::SYNTAX_ERROR, format!("syntax error at or near \"{}\"", token.token)).position(position)
 }
 
 fn parser_error(error: ParserError, text: &str) -> Error {
     match error {
-        ParserError::RecursionLimitExceeded => Error::new(SqlState::STATEMENT_TOO_COMPLEX, "statement is nested too deeply")
-            .hint(format!("Statements may nest {RECURSION_DEPTH_MAX} levels deep.")),
+        ParserError::RecursionLimitExceeded => {
+            Error::new(SqlState::STATEMENT_TOO_COMPLEX, "statement is nested too deeply")
+                .hint(format!("Statements may nest {RECURSION_DEPTH_MAX} levels deep."))
+        }
         ParserError::TokenizerError(message) | ParserError::ParserError(message) => {
             let (fact, location) = split_location(&message);
             match location {
                 Some(location) => {
                     let position = position(text, location);
-                    let word: String = text
-                        .chars()
-                        .skip(position - 1)
-                        .take_while(|c| c.is_alphanumeric() || *c == '_')
-                        .collect();
+                    let word: String =
+                        text.chars().skip(position - 1).take_while(|c| c.is_alphanumeric() || *c == '_').collect();
                     if word.is_empty() {
                         syntax_error(fact, position)
                     } else {
@@ -125,7 +122,8 @@ fn parser_error(error: ParserError, text: &str) -> Error {
                     }
                 }
                 None if fact.contains("found: EOF") => {
-                    Error::new(SqlState::SYNTAX_ERROR, "syntax error at end of input").position(text.chars().count() + 1)
+                    Error::new(SqlState::SYNTAX_ERROR, "syntax error at end of input")
+                        .position(text.chars().count() + 1)
                 }
                 None => Error::new(SqlState::SYNTAX_ERROR, "syntax error").detail(fact.to_owned()),
             }

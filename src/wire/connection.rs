@@ -245,8 +245,7 @@ impl Connection {
                     reply::row_description(&mut self.channel.output, &result.schema, &[]);
                     let encoder = encoder(&self.session, &result, &[])?;
                     let mut rest = None;
-                    let sent =
-                        rows::send(&mut self.channel, &mut result, &mut rest, &encoder, 0, &interrupts).await?;
+                    let sent = rows::send(&mut self.channel, &mut result, &mut rest, &encoder, 0, &interrupts).await?;
                     reply::command_complete(&mut self.channel.output, row_tag(result.tag, sent.rows));
                 }
                 Executed::Done { tag, notice } => {

@@ -9,9 +9,9 @@ use super::connection::{Connection, encoder, format, row_tag};
 use super::decode::decode_parameter;
 use super::encode::Format;
 use super::message::{Frontend, Target};
+use super::reply;
 use super::rows::{self, Interrupts};
 use super::types::{arrow_type, parameter_oid};
-use super::reply;
 use crate::error::{Error, Result, SqlState};
 use crate::session::{Executed, PortalState, Prepared};
 

@@ -30,11 +30,30 @@ pub enum Initial {
 #[derive(Debug, PartialEq, Eq)]
 pub enum Frontend {
     Query(String),
-    Parse { name: String, sql: String, types: Vec<u32> },
-    Bind { portal: String, statement: String, formats: Vec<i16>, values: Vec<Option<Bytes>>, result_formats: Vec<i16> },
-    Describe { target: Target, name: String },
-    Execute { portal: String, rows_max: i32 },
-    Close { target: Target, name: String },
+    Parse {
+        name: String,
+        sql: String,
+        types: Vec<u32>,
+    },
+    Bind {
+        portal: String,
+        statement: String,
+        formats: Vec<i16>,
+        values: Vec<Option<Bytes>>,
+        result_formats: Vec<i16>,
+    },
+    Describe {
+        target: Target,
+        name: String,
+    },
+    Execute {
+        portal: String,
+        rows_max: i32,
+    },
+    Close {
+        target: Target,
+        name: String,
+    },
     Flush,
     Sync,
     Terminate,
@@ -44,7 +63,10 @@ pub enum Frontend {
     Copy,
     FunctionCall,
     /// The frame was whole but its body was not: the error concerns this message of this type only.
-    Malformed { kind: u8, error: Error },
+    Malformed {
+        kind: u8,
+        error: Error,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,9 +15,9 @@ use super::cancel::{LONG_SECRET_BYTES, Registration, SHORT_SECRET_BYTES};
 use super::channel::{Channel, Stream};
 use super::connection::{Shared, UserPlace};
 use super::message::{AUTHENTICATION_BYTES_MAX, Body, Frontend, Initial};
+use super::reply;
 use super::scram::{self, Exchange};
 use super::tls::ALPN_POSTGRESQL;
-use super::reply;
 use crate::catalog::model::ScramVerifier;
 use crate::catalog::verifier::password_matches;
 use crate::error::{Error, Result, SqlState};
@@ -189,13 +189,9 @@ async fn authenticated(
             .hint(format!("The database of this mesh is \"{name}\".")));
     }
     let permit = Arc::clone(&shared.sessions).try_acquire_owned();
-    let permit = permit
-        .map_err(|_| Error::fatal(SqlState::TOO_MANY_CONNECTIONS, "sorry, too many clients already"))?;
+    let permit = permit.map_err(|_| Error::fatal(SqlState::TOO_MANY_CONNECTIONS, "sorry, too many clients already"))?;
     let place = shared.users.take(&request.user, shared.limits.connections_per_user).ok_or_else(|| {
-        Error::fatal(
-            SqlState::TOO_MANY_CONNECTIONS,
-            format!("too many connections for role \"{}\"", request.user),
-        )
+        Error::fatal(SqlState::TOO_MANY_CONNECTIONS, format!("too many connections for role \"{}\"", request.user))
     })?;
     let secret_bytes = if request.minor >= 2 { LONG_SECRET_BYTES } else { SHORT_SECRET_BYTES };
     let registration = shared.cancels.register(secret_bytes);
@@ -265,9 +261,9 @@ fn command_line_options(text: &str) -> Result<Vec<(String, String)>> {
 fn first_settings(request: &Request, shared: &Shared) -> Result<Settings> {
     let mut settings = Settings::new(&request.user, &shared.defaults)?;
     for (name, value) in &request.options {
-        settings.set_initial(name, value).map_err(|error| {
-            Error::fatal(error.sqlstate(), error.message().to_owned())
-        })?;
+        settings
+            .set_initial(name, value)
+            .map_err(|error| Error::fatal(error.sqlstate(), error.message().to_owned()))?;
     }
     Ok(settings)
 }
@@ -307,11 +303,8 @@ fn refuse_sample_password(user: &str, verifier: &ScramVerifier, shared: &Shared)
     if shared.loopback || !password_matches(verifier, user) {
         return Ok(());
     }
-    Err(Error::fatal(
-        SqlState::INVALID_PASSWORD,
-        format!("password authentication failed for user \"{user}\""),
-    )
-    .hint("A password that equals the user name is accepted on loopback only; change it with pgmesh user passwd."))
+    Err(Error::fatal(SqlState::INVALID_PASSWORD, format!("password authentication failed for user \"{user}\""))
+        .hint("A password that equals the user name is accepted on loopback only; change it with pgmesh user passwd."))
 }
 
 fn violation(message: &'static str) -> Error {

@@ -23,7 +23,9 @@ pub fn rows(context: &Context) -> Result<RecordBatch> {
         for (index, column) in product.columns.iter().enumerate() {
             let masked = match visible.access {
                 Access::Read(scope) => scope.hidden_columns.contains(&column.name),
-                Access::Hidden | Access::DiscoverOnly => product.governance.masks.iter().any(|m| m.column == column.name),
+                Access::Hidden | Access::DiscoverOnly => {
+                    product.governance.masks.iter().any(|m| m.column == column.name)
+                }
             };
             rows.push(Row { product, column, ordinal: index as i32 + 1, masked });
         }

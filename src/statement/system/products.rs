@@ -35,7 +35,10 @@ pub fn rows(context: &Context) -> Result<RecordBatch> {
         .text("sla_availability", rows.iter().map(|(_, p, _)| p.sla.availability.as_ref()))
         .float8("sla_quality_score", rows.iter().map(|(_, p, _)| p.sla.quality_score))
         .float8_not_null("quality_score", rows.iter().map(|(_, _, m)| m.as_ref().map_or(0.0, |m| m.quality_score)))
-        .text("quality_status", rows.iter().map(|(_, _, m)| Some(m.as_ref().map_or("PENDING", |m| m.status().as_str()))))
+        .text(
+            "quality_status",
+            rows.iter().map(|(_, _, m)| Some(m.as_ref().map_or("PENDING", |m| m.status().as_str()))),
+        )
         .int8(
             "delta_version",
             rows.iter().map(|(_, _, m)| m.as_ref().and_then(|m| m.delta_version).and_then(|v| i64::try_from(v).ok())),
