@@ -16,6 +16,8 @@ const MICROS_PER_DAY: i64 = 86_400 * MICROS_PER_SECOND;
 /// weekdays and leap years), as PostgreSQL repeats the last rule.
 const RULES_END_YEAR: i64 = 2100;
 const CALENDAR_CYCLE_YEARS: i64 = 28;
+/// Before PostgreSQL's first timestamp and within chrono's calendar, in seconds since 1970.
+const CALENDAR_MIN_SECONDS: i64 = -1_000_000_000_000;
 /// 2100-01-01 00:00:00 UTC in seconds since 1970.
 const RULES_END_SECONDS: i64 = 4_102_444_800;
 
@@ -171,7 +173,8 @@ fn iso_offset(text: &str) -> Option<TimeZone> {
 }
 
 fn named_offset(zone: Tz, utc_seconds: i64) -> i32 {
-    let seconds = if utc_seconds < RULES_END_SECONDS { utc_seconds } else { within_rules(utc_seconds) };
+    let seconds =
+        if utc_seconds < RULES_END_SECONDS { utc_seconds.max(CALENDAR_MIN_SECONDS) } else { within_rules(utc_seconds) };
     DateTime::from_timestamp(seconds, 0)
         .map_or(0, |instant| zone.offset_from_utc_datetime(&instant.naive_utc()).fix().local_minus_utc())
 }
