@@ -128,6 +128,9 @@ impl Parser<'_> {
         self.take();
         self.blanks();
         if self.rest.starts_with('}') {
+            if depth > 0 {
+                return Err(self.malformed("Unexpected \"}\" character."));
+            }
             self.take();
             return self.close(depth, 0);
         }
@@ -330,7 +333,6 @@ mod tests {
             (oid::INT4, " { 1 , 2 } ", "List(Int32) [1, 2]"),
             (oid::INT4, "[1:2]={1,2}", "List(Int32) [1, 2]"),
             (oid::INT4, "{}", "List(Int32) []"),
-            (oid::INT4, "{{},{}}", "List(Int32) []"),
             (oid::INT4, "{{1,2},{3,4}}", "List(List(Int32)) [[1, 2], [3, 4]]"),
             (oid::TEXT, r#"{"a,b","\"x\"","null", b c }"#, r#"List(Utf8) [a,b, "x", null, b c]"#),
             (oid::NUMERIC, "{1.5,20,NULL}", "List(Decimal128(3, 1)) [1.5, 20.0, ]"),
@@ -341,9 +343,21 @@ mod tests {
 
     #[test]
     fn broken_literals_are_refused() {
-        for literal in
-            ["", "1", "{1", "{1,}", "{,1}", "{1}x", "{1,{2}}", "{{1},2}", "{{1},{2,3}}", "{\"a", "{a\"b\"}", "[1:2]"]
-        {
+        for literal in [
+            "",
+            "1",
+            "{1",
+            "{1,}",
+            "{,1}",
+            "{1}x",
+            "{1,{2}}",
+            "{{1},2}",
+            "{{}}",
+            "{{1},{2,3}}",
+            "{\"a",
+            "{a\"b\"}",
+            "[1:2]",
+        ] {
             assert_eq!(read(oid::TEXT, literal), Err("22P02".to_owned()), "{literal}");
         }
         assert_eq!(read(oid::INT4, "{x}"), Err("22P02".to_owned()));

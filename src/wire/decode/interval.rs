@@ -131,7 +131,7 @@ impl Sum<'_> {
         let micros = (hours.checked_mul(3600))
             .and_then(|sum| sum.checked_add(minutes * 60 + seconds.whole))
             .and_then(|sum| sum.checked_mul(MICROS_PER_SECOND))
-            .and_then(|sum| sum.checked_add((seconds.fraction * 1e6).round() as i64))
+            .and_then(|sum| sum.checked_add((seconds.fraction * 1e6).round_ties_even() as i64))
             .ok_or_else(|| self.out_of_range())?;
         self.add_micros(if negative { -micros } else { micros })
     }
@@ -228,7 +228,8 @@ impl Sum<'_> {
             }
             Unit::Micros(each, bit) => {
                 self.mark(bit)?;
-                let fraction = (number.fraction * each as f64).round() as i64;
+                let exact = number.fraction * each as f64;
+                let fraction = if bit == SECOND { exact.round_ties_even() as i64 } else { half_towards_zero(exact) };
                 let micros = scaled(each).and_then(|micros| micros.checked_add(fraction));
                 let micros = micros.ok_or_else(|| self.out_of_range())?;
                 self.add_micros(micros)
@@ -239,7 +240,7 @@ impl Sum<'_> {
     /// Adds days with a fraction, which becomes microseconds.
     fn add_days(&mut self, days: f64) -> Result<()> {
         self.days = self.days.checked_add(days.trunc() as i64).ok_or_else(|| self.out_of_range())?;
-        self.add_micros((days.fract() * MICROS_PER_DAY as f64).round() as i64)
+        self.add_micros(half_towards_zero(days.fract() * MICROS_PER_DAY as f64))
     }
 
     fn add_micros(&mut self, micros: i64) -> Result<()> {
@@ -264,6 +265,12 @@ impl Sum<'_> {
         let message = format!("interval field value out of range: \"{}\"", self.text);
         Error::new(SqlState::DATETIME_FIELD_OVERFLOW, message)
     }
+}
+
+/// `AdjustFractMicroseconds`: more than half counts up.
+fn half_towards_zero(value: f64) -> i64 {
+    let rest = value.fract();
+    value.trunc() as i64 + i64::from(rest > 0.5) - i64::from(rest < -0.5)
 }
 
 fn number(word: &str) -> Option<Number> {
