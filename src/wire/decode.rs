@@ -363,4 +363,76 @@ mod tests {
         let sent = [&3_i64.to_be_bytes()[..], &2_i32.to_be_bytes(), &1_i32.to_be_bytes()].concat();
         assert_eq!(received(oid::INTERVAL, &sent), Ok(ScalarValue::IntervalMonthDayNano(Some(expected))));
     }
+
+    /// A client may send anything: each answer is a value or a refusal, never a panic.
+    #[test]
+    fn noise_is_refused_without_a_panic() {
+        const PIECES: [&str; 48] = [
+            "0",
+            "1",
+            "9",
+            "99",
+            "2147483647",
+            "9223372036854775807",
+            "-",
+            "+",
+            ".",
+            ":",
+            "e",
+            "E",
+            " ",
+            "{",
+            "}",
+            ",",
+            "\"",
+            "\\",
+            "[1:2]=",
+            "NULL",
+            "t",
+            "T",
+            "P",
+            "J",
+            "year",
+            "mon",
+            "days",
+            "hours",
+            "us",
+            "ago",
+            "BC",
+            "AD",
+            "am",
+            "pm",
+            "Jan",
+            "2024-02-29",
+            "12:34:56",
+            ".5",
+            "/",
+            "Europe/Berlin",
+            "z",
+            "infinity",
+            "nan",
+            "\\x",
+            "é",
+            "century",
+            "epoch",
+            "w",
+        ];
+        let mut state = 0x2545_f491_4f6c_dd1d_u64;
+        let mut next = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 11) as usize % below
+        };
+        let zone = TimeZone::parse("America/New_York").unwrap();
+        let oids: Vec<u32> = (0..4000).filter(|number| types::arrow_type(*number).is_some()).collect();
+        assert!(oids.len() > 40);
+        for _ in 0..60_000 {
+            let type_oid = oids[next(oids.len())];
+            let text: String = (0..next(7)).map(|_| PIECES[next(PIECES.len())]).collect();
+            let _ = decode_parameter(type_oid, Format::Text, Some(text.as_bytes()), zone);
+            let bytes: Vec<u8> = (0..next(40)).map(|_| [0, 0, 0, 1, 0xff, 0x7f, next(256) as u8][next(7)]).collect();
+            let _ = decode_parameter(type_oid, Format::Binary, Some(&bytes), zone);
+        }
+    }
 }

@@ -216,7 +216,8 @@ impl Sum<'_> {
                 if each == 1 {
                     self.add_days(number.fraction * DAYS_PER_MONTH)
                 } else {
-                    self.months += (number.fraction * each as f64).round_ties_even() as i64;
+                    let fraction = (number.fraction * each as f64).round_ties_even() as i64;
+                    self.months = self.months.checked_add(fraction).ok_or_else(|| self.out_of_range())?;
                     Ok(())
                 }
             }
@@ -365,6 +366,7 @@ mod tests {
             ("9999999999 days", "22008"),
             ("1:99", "22008"),
             ("9223372036854775807 hours", "22008"),
+            ("9223372036854775807 months 0.5 years", "22008"),
         ] {
             assert_eq!(parse(text).map_err(|error| error.sqlstate().code()), Err(code), "{text}");
         }
