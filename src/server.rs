@@ -145,15 +145,12 @@ impl Server {
     }
 
     fn accept(&self, stream: TcpStream, peer: SocketAddr, connections: &TaskTracker) {
-        match Arc::clone(&self.half_open).try_acquire_owned() {
-            Ok(permit) => {
-                connections.spawn(wire::serve(stream, peer, Arc::clone(&self.shared), permit));
-            }
-            Err(_) => {
-                // said without waiting: whoever opens connections without logging in gets no task of ours
-                let error = Error::fatal(SqlState::TOO_MANY_CONNECTIONS, "too many connections are starting up");
-                wire::refuse(&stream, &error);
-            }
+        if let Ok(permit) = Arc::clone(&self.half_open).try_acquire_owned() {
+            connections.spawn(wire::serve(stream, peer, Arc::clone(&self.shared), permit));
+        } else {
+            // said without waiting: whoever opens connections without logging in gets no task of ours
+            let error = Error::fatal(SqlState::TOO_MANY_CONNECTIONS, "too many connections are starting up");
+            wire::refuse(&stream, &error);
         }
     }
 }

@@ -294,7 +294,7 @@ impl Settings {
         let name = definition.0;
         let bad = || invalid(name, value);
         Ok(match definition.1 {
-            Kind::Text => value.to_owned(),
+            Kind::Text | Kind::SearchPath => value.to_owned(),
             Kind::Bool => match parse_bool(value) {
                 Some(true) => "on".to_owned(),
                 Some(false) => {
@@ -353,7 +353,6 @@ impl Settings {
             Kind::DateStyle => canonical_date_style(self.get("datestyle").as_deref().unwrap_or("ISO, MDY"), value)
                 .ok_or_else(|| bad().hint("The only output style is ISO."))?,
             Kind::TimeZone => TimeZone::parse(value).ok_or_else(bad)?.name(),
-            Kind::SearchPath => value.to_owned(),
             Kind::Internal => {
                 return Err(Error::new(
                     SqlState::CANT_CHANGE_RUNTIME_PARAM,
@@ -581,7 +580,7 @@ mod tests {
     fn timeouts_take_units_and_show_the_largest() {
         let mut s = settings();
         s.set("statement_timeout", "1min").unwrap();
-        assert_eq!(s.statement_timeout(), Some(Duration::from_secs(60)));
+        assert_eq!(s.statement_timeout(), Some(Duration::from_mins(1)));
         assert_eq!(s.show("statement_timeout").unwrap(), "1min");
         s.set("statement_timeout", "1500").unwrap();
         assert_eq!(s.show("statement_timeout").unwrap(), "1500ms");

@@ -238,11 +238,8 @@ fn transaction_modes(modes: &[TransactionMode]) -> Result<Vec<(&'static str, Str
     modes
         .iter()
         .map(|mode| match mode {
-            TransactionMode::AccessMode(TransactionAccessMode::ReadOnly) => {
-                Ok(("transaction_read_only", "on".to_owned()))
-            }
-            // drivers ask for it by default; writing itself is refused
-            TransactionMode::AccessMode(TransactionAccessMode::ReadWrite) => {
+            // drivers ask for READ WRITE by default; writing itself is refused
+            TransactionMode::AccessMode(TransactionAccessMode::ReadOnly | TransactionAccessMode::ReadWrite) => {
                 Ok(("transaction_read_only", "on".to_owned()))
             }
             TransactionMode::IsolationLevel(level) => Ok((

@@ -137,9 +137,7 @@ fn from_plan(message: &str) -> Error {
         || first.contains("Cannot get result type")
     {
         SqlState::UNDEFINED_FUNCTION
-    } else if first.contains("require unique expression names") || first.contains("duplicate") {
-        SqlState::DUPLICATE_ALIAS
-    } else if first.contains("table alias") && first.contains("not unique") {
+    } else if ["require unique expression names", "duplicate", "not unique"].iter().any(|t| first.contains(t)) {
         SqlState::DUPLICATE_ALIAS
     } else if first.contains("laceholder") {
         SqlState::INDETERMINATE_DATATYPE

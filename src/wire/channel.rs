@@ -86,7 +86,7 @@ impl Channel {
                 Ok(_) => {}
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     pub fn is_encrypted(&self) -> bool {
@@ -104,8 +104,8 @@ impl Channel {
 
     /// Writes out everything. Not cancel safe: a message may be cut, so the connection must end after a cancellation.
     pub async fn flush(&mut self) -> Result<()> {
-        self.stream.write_all(&self.output).await.map_err(gone)?;
-        self.stream.flush().await.map_err(gone)?;
+        self.stream.write_all(&self.output).await.map_err(|error| gone(&error))?;
+        self.stream.flush().await.map_err(|error| gone(&error))?;
         self.output.clear();
         if self.output.capacity() > 2 * WRITE_BYTES {
             self.output = BytesMut::new();
@@ -116,8 +116,8 @@ impl Channel {
     /// Writes part of the output: what was written is gone from the buffer, so this is cancel safe.
     pub async fn drain(&mut self) -> Result<()> {
         while !self.output.is_empty() {
-            if self.stream.write_buf(&mut self.output).await.map_err(gone)? == 0 {
-                return Err(gone(io::ErrorKind::WriteZero.into()));
+            if self.stream.write_buf(&mut self.output).await.map_err(|error| gone(&error))? == 0 {
+                return Err(gone(&io::ErrorKind::WriteZero.into()));
             }
         }
         self.output.clear();
@@ -141,7 +141,7 @@ impl Channel {
 }
 
 /// The client went away: nobody is left to tell, so this is never sent.
-fn gone(error: io::Error) -> Error {
+fn gone(error: &io::Error) -> Error {
     tracing::debug!(cause = %error, "client went away");
     Error::fatal(crate::error::SqlState::IO_ERROR, "connection to client lost")
 }

@@ -181,7 +181,10 @@ impl Connection {
 
     async fn handle(&mut self, message: Frontend) -> Result<()> {
         match message {
-            Frontend::Sync => self.sync(),
+            Frontend::Sync => {
+                self.sync();
+                Ok(())
+            }
             Frontend::Query(_) | Frontend::FunctionCall | Frontend::Malformed { kind: b'Q' | b'F', .. } => {
                 self.skipping = false;
                 let result = match message {
@@ -212,12 +215,11 @@ impl Connection {
         }
     }
 
-    fn sync(&mut self) -> Result<()> {
+    fn sync(&mut self) {
         self.skipping = false;
         self.session.end_implicit_transaction();
         self.report_settings();
         reply::ready(&mut self.channel.output, self.session.status());
-        Ok(())
     }
 
     /// Tells a plain error and marks the transaction; hands a fatal one on.
@@ -292,7 +294,7 @@ pub(super) fn encoder(session: &Session, result: &statement::Rows, formats: &[i1
     let formats: Vec<Format> = formats.iter().map(|code| format(*code)).collect::<Result<_>>()?;
     let settings = session.settings().lock();
     let options = EncodeOptions {
-        time_zone: settings.time_zone().clone(),
+        time_zone: *settings.time_zone(),
         bytea_escape: settings.bytea_escape(),
         extra_float_digits: settings.extra_float_digits(),
     };

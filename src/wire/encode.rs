@@ -248,3 +248,143 @@ fn check_type(field: &Field, dimensions_count: bool) -> Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use datafusion::arrow::array::{
+        ArrayRef, BinaryArray, Int64Array, ListArray, StringArray, StructArray, TimestampMicrosecondArray, UInt64Array,
+    };
+    use datafusion::arrow::datatypes::{UnionFields, UnionMode};
+
+    use super::*;
+
+    fn batch(columns: Vec<(Field, ArrayRef)>) -> RecordBatch {
+        let (fields, arrays): (Vec<Field>, Vec<ArrayRef>) = columns.into_iter().unzip();
+        RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap()
+    }
+
+    fn one(array: ArrayRef) -> RecordBatch {
+        batch(vec![(Field::new("x", array.data_type().clone(), true), array)])
+    }
+
+    fn rows(batch: &RecordBatch, formats: &[Format]) -> Result<BytesMut> {
+        let encoder = RowEncoder::try_new(&batch.schema(), formats, EncodeOptions::default())?;
+        let mut out = BytesMut::new();
+        encoder.encode(batch, 0..batch.num_rows(), &mut out)?;
+        Ok(out)
+    }
+
+    fn refusal(schema: &Schema, formats: &[Format]) -> &'static str {
+        let encoder = RowEncoder::try_new(schema, formats, EncodeOptions::default());
+        encoder.err().map_or("", |error| error.sqlstate().code())
+    }
+
+    #[test]
+    fn a_row_is_one_message_with_lengths_and_nulls() {
+        let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(-7), None]));
+        let words: ArrayRef = Arc::new(StringArray::from(vec![Some("ab"), Some("")]));
+        let batch = batch(vec![
+            (Field::new("a", DataType::Int64, true), numbers),
+            (Field::new("b", DataType::Utf8, true), words),
+        ]);
+        let expected = b"D\0\0\0\x12\0\x02\0\0\0\x02-7\0\0\0\x02abD\0\0\0\x0e\0\x02\xff\xff\xff\xff\0\0\0\0";
+        assert_eq!(rows(&batch, &[]).unwrap(), &expected[..]);
+        let binary = rows(&batch, &[Format::Binary, Format::Text]).unwrap();
+        assert_eq!(&binary[7..19], b"\0\0\0\x08\xff\xff\xff\xff\xff\xff\xff\xf9");
+    }
+
+    #[test]
+    fn formats_are_none_one_or_one_per_column() {
+        let field = |name: &str| Field::new(name, DataType::Int64, true);
+        let schema = Schema::new(vec![field("a"), field("b"), field("c")]);
+        for formats in [0, 1, 3] {
+            assert_eq!(refusal(&schema, &vec![Format::Text; formats]), "");
+        }
+        for formats in [2, 4] {
+            assert_eq!(refusal(&schema, &vec![Format::Text; formats]), "08P01");
+        }
+        assert_eq!(refusal(&Schema::empty(), &[Format::Text, Format::Text]), "08P01");
+    }
+
+    #[test]
+    fn an_error_leaves_whole_rows_only() {
+        let batch = one(Arc::new(UInt64Array::from(vec![1, u64::MAX])));
+        let encoder = RowEncoder::try_new(&batch.schema(), &[], EncodeOptions::default()).unwrap();
+        let mut out = BytesMut::new();
+        let error = encoder.encode(&batch, 0..2, &mut out).unwrap_err();
+        assert_eq!(error.sqlstate(), SqlState::NUMERIC_VALUE_OUT_OF_RANGE);
+        assert_eq!(out, &b"D\0\0\0\x0b\0\x01\0\0\0\x011"[..]);
+        assert_eq!(encoder.encode(&batch, 1..3, &mut out).unwrap_err().sqlstate(), SqlState::INTERNAL_ERROR);
+    }
+
+    #[test]
+    fn moments_beyond_postgresqls_range_are_refused() {
+        let error = rows(&one(Arc::new(TimestampMicrosecondArray::from(vec![i64::MIN]))), &[]).unwrap_err();
+        assert_eq!(error.sqlstate(), SqlState::DATETIME_FIELD_OVERFLOW);
+    }
+
+    #[test]
+    fn types_without_a_form_are_refused_at_once() {
+        let union = DataType::Union(UnionFields::empty(), UnionMode::Sparse);
+        let nested = DataType::Struct(vec![Field::new("u", union.clone(), true)].into());
+        for data_type in [union, nested] {
+            assert_eq!(refusal(&Schema::new(vec![Field::new("x", data_type, true)]), &[]), "0A000");
+        }
+        let deep = (0..7).fold(DataType::Int64, |item, _| DataType::List(Arc::new(Field::new_list_field(item, true))));
+        assert_eq!(refusal(&Schema::new(vec![Field::new("x", deep.clone(), true)]), &[]), "54000");
+        // inside JSON a list has no dimensions
+        let json = DataType::Struct(vec![Field::new("l", deep, true)].into());
+        assert_eq!(refusal(&Schema::new(vec![Field::new("x", json, true)]), &[]), "");
+    }
+
+    #[test]
+    fn a_variant_is_jsonb_and_a_shredded_one_is_refused() {
+        let variant = |names: &[&str]| {
+            let bytes: ArrayRef = Arc::new(BinaryArray::from(vec![&[1_u8, 0, 0][..]]));
+            let members = names.iter().map(|name| (Arc::new(Field::new(*name, DataType::Binary, true)), bytes.clone()));
+            let array: ArrayRef = Arc::new(StructArray::from(members.collect::<Vec<_>>()));
+            let metadata = [(types::EXTENSION_NAME_KEY.to_owned(), types::VARIANT_EXTENSION.to_owned())].into();
+            batch(vec![(Field::new("x", array.data_type().clone(), true).with_metadata(metadata), array)])
+        };
+        // as a value, the bytes 1 0 0 are a short string without letters
+        let plain = variant(&["metadata", "value"]);
+        assert_eq!(types::pg_type(plain.schema().field(0)).oid, types::oid::JSONB);
+        assert_eq!(&rows(&plain, &[Format::Binary]).unwrap()[7..], b"\0\0\0\x03\x01\"\"");
+        let shredded = variant(&["metadata", "value", "typed_value"]);
+        assert_eq!(refusal(&shredded.schema(), &[]), "0A000");
+        let incomplete = variant(&["metadata"]);
+        assert_eq!(rows(&incomplete, &[]).unwrap_err().sqlstate(), SqlState::FEATURE_NOT_SUPPORTED);
+    }
+
+    #[test]
+    fn declared_types_change_the_binary_form() {
+        let declared = |array: ArrayRef, name: &str| {
+            let metadata = [(types::PG_TYPE_KEY.to_owned(), name.to_owned())].into();
+            batch(vec![(Field::new("x", array.data_type().clone(), true).with_metadata(metadata), array)])
+        };
+        let sent = |batch: &RecordBatch| rows(batch, &[Format::Binary]).map(|out| out[7..].to_vec());
+        assert_eq!(sent(&declared(Arc::new(Int64Array::from(vec![26])), "oid")), Ok(vec![0, 0, 0, 4, 0, 0, 0, 26]));
+        let negative = sent(&declared(Arc::new(Int64Array::from(vec![-1])), "oid"));
+        assert_eq!(negative.unwrap_err().sqlstate(), SqlState::NUMERIC_VALUE_OUT_OF_RANGE);
+        assert_eq!(sent(&declared(Arc::new(StringArray::from(vec!["r"])), "char")), Ok(vec![0, 0, 0, 1, b'r']));
+        assert_eq!(sent(&declared(Arc::new(StringArray::from(vec![""])), "char")), Ok(vec![0, 0, 0, 1, 0]));
+    }
+
+    #[test]
+    fn values_come_one_by_one_too() {
+        let lists = ListArray::from_iter_primitive::<datafusion::arrow::datatypes::Int32Type, _, _>([
+            Some(vec![Some(1), None]),
+            None,
+        ]);
+        let batch = one(Arc::new(lists));
+        let encoder = RowEncoder::try_new(&batch.schema(), &[], EncodeOptions::default()).unwrap();
+        let values = encoder.values(&batch).unwrap();
+        let mut out = BytesMut::new();
+        assert_eq!(values.write(0, 0, &mut out), Ok(true));
+        assert_eq!(values.write(0, 1, &mut out), Ok(false));
+        assert_eq!(out, "{1,NULL}");
+        assert!(values.write(1, 0, &mut out).is_err());
+    }
+}

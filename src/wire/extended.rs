@@ -94,7 +94,7 @@ impl Connection {
             )));
         }
         result_formats.iter().try_for_each(|code| format(*code).map(drop))?;
-        let zone = self.session.settings().lock().time_zone().clone();
+        let zone = *self.session.settings().lock().time_zone();
         let parameters = values
             .iter()
             .zip(oids)

@@ -23,7 +23,7 @@ fn text_rows(schema: SchemaRef, rows: &[Vec<String>], tag: &'static str) -> Resu
     let columns = (0..schema.fields().len())
         .map(|column| {
             let values = rows.iter().map(|row| row.get(column).map(String::as_str));
-            Arc::new(StringArray::from_iter(values)) as ArrayRef
+            Arc::new(values.collect::<StringArray>()) as ArrayRef
         })
         .collect();
     let batch = RecordBatch::try_new(Arc::clone(&schema), columns).map_err(Error::internal)?;

@@ -3,7 +3,7 @@
 use datafusion::arrow::array::RecordBatch;
 
 use super::table::Columns;
-use crate::catalog::model::{InputPort, OutputPort, Product};
+use crate::catalog::model::{DomainName, InputPort, OutputPort, Product};
 use crate::error::Result;
 use crate::statement::context::Context;
 
@@ -24,7 +24,7 @@ pub fn input_rows(context: &Context) -> Result<RecordBatch> {
         .text("contract_id", rows.iter().map(|(_, i)| i.contract_id.as_ref()))
         .text("location", rows.iter().map(|(_, i)| i.source.as_ref()))
         .text("format", rows.iter().map(|(_, i)| i.product.as_ref().map(|_| "delta")))
-        .text("source_domain", rows.iter().map(|(_, i)| i.domain.as_ref().map(|d| d.as_str())))
+        .text("source_domain", rows.iter().map(|(_, i)| i.domain.as_ref().map(DomainName::as_str)))
         .text("source_product_id", rows.iter().map(|(_, i)| i.product.as_ref().map(|id| &id.0)))
         .finish()
 }

@@ -7,7 +7,7 @@ use datafusion::arrow::array::RecordBatch;
 use super::table::Columns;
 use crate::catalog::model::{CheckSeverity, Product, QualityCheck};
 use crate::error::Result;
-use crate::quality::Measurement;
+use crate::quality::{CheckResult, Measurement};
 use crate::statement::context::Context;
 
 /// The checks that the contracts of discoverable products declare, with the score of the last measurement.
@@ -17,7 +17,7 @@ pub fn check_rows(context: &Context) -> Result<RecordBatch> {
     for product in context.visible.products().filter_map(|visible| visible.of(catalog)) {
         let measured = context.mesh.scores.get(&product.id);
         for (index, check) in product.quality_checks.iter().enumerate() {
-            let score = measured.as_ref().and_then(|m| m.results.get(index)).and_then(|result| result.score());
+            let score = measured.as_ref().and_then(|m| m.results.get(index)).and_then(CheckResult::score);
             rows.push((product, check, score));
         }
     }

@@ -78,7 +78,9 @@ impl Columns {
     pub fn texts<'a>(self, name: &str, values: impl IntoIterator<Item = &'a [String]>) -> Self {
         let mut builder = ListBuilder::new(StringBuilder::new());
         for list in values {
-            list.iter().for_each(|value| builder.values().append_value(value));
+            for value in list {
+                builder.values().append_value(value);
+            }
             builder.append(true);
         }
         let array = builder.finish();
@@ -110,7 +112,7 @@ impl Columns {
     /// A timestamp with time zone.
     pub fn timestamp(self, name: &str, values: impl IntoIterator<Item = Option<DateTime<Utc>>>) -> Self {
         let micros = values.into_iter().map(|value| value.map(|v| v.timestamp_micros()));
-        let array = TimestampMicrosecondArray::from_iter(micros).with_timezone("UTC");
+        let array = micros.collect::<TimestampMicrosecondArray>().with_timezone("UTC");
         let data_type = datafusion::arrow::array::Array::data_type(&array).clone();
         self.push(name, data_type, true, Arc::new(array))
     }

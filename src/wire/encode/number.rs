@@ -205,30 +205,50 @@ fn rounded_digits(value: f64, digits: i32) -> Digits {
     Digits::read(format_args!("{:.after_the_first$e}", value.abs()))
 }
 
+/// A double's decimal expansion ends within 18 digits, so that its last digit can be a tie, only above this fraction.
+const DOUBLE_TIE_SCALE: f64 = (1_u64 << 26) as f64;
+const FLOAT_TIE_SCALE: f32 = (1_u32 << 16) as f32;
+/// With fewer digits a number next to a tie would be another number.
+const DOUBLE_TIE_DIGITS: usize = 16;
+const FLOAT_TIE_DIGITS: usize = 7;
+
+/// The shortest digits that read back as the same double, chosen as PostgreSQL's ryu chooses.
 fn shortest_double(value: f64) -> Digits {
     let value = value.abs();
     let shortest = Digits::read(format_args!("{value:e}"));
-    if !shortest.is_midpoint(f64::MANTISSA_DIGITS + 1) {
-        return shortest;
+    let reads_back = |precision: usize| format!("{value:.precision$e}").parse() == Ok(value);
+    if shortest.is_midpoint(f64::MANTISSA_DIGITS + 1) {
+        return (shortest.len..DOUBLE_DIGITS_MAX)
+            .filter(|precision| reads_back(*precision))
+            .map(|precision| Digits::read(format_args!("{value:.precision$e}")))
+            .find(|longer| !longer.is_midpoint(f64::MANTISSA_DIGITS + 1))
+            .unwrap_or(shortest);
     }
-    (shortest.len..DOUBLE_DIGITS_MAX)
-        .filter(|precision| format!("{value:.precision$e}").parse() == Ok(value))
-        .map(|precision| Digits::read(format_args!("{value:.precision$e}")))
-        .find(|longer| !longer.is_midpoint(f64::MANTISSA_DIGITS + 1))
-        .unwrap_or(shortest)
+    if shortest.len >= DOUBLE_TIE_DIGITS && (value * DOUBLE_TIE_SCALE).fract() == 0.0 && reads_back(shortest.len - 1) {
+        // of two equally near numbers Rust takes the larger, ryu the even one, as formatting with a precision does
+        let precision = shortest.len - 1;
+        return Digits::read(format_args!("{value:.precision$e}"));
+    }
+    shortest
 }
 
+/// The same for a float.
 fn shortest_float(value: f32) -> Digits {
     let value = value.abs();
     let shortest = Digits::read(format_args!("{value:e}"));
-    if !shortest.is_midpoint(f32::MANTISSA_DIGITS + 1) {
-        return shortest;
+    let reads_back = |precision: usize| format!("{value:.precision$e}").parse() == Ok(value);
+    if shortest.is_midpoint(f32::MANTISSA_DIGITS + 1) {
+        return (shortest.len..FLOAT_DIGITS_MAX)
+            .filter(|precision| reads_back(*precision))
+            .map(|precision| Digits::read(format_args!("{value:.precision$e}")))
+            .find(|longer| !longer.is_midpoint(f32::MANTISSA_DIGITS + 1))
+            .unwrap_or(shortest);
     }
-    (shortest.len..FLOAT_DIGITS_MAX)
-        .filter(|precision| format!("{value:.precision$e}").parse() == Ok(value))
-        .map(|precision| Digits::read(format_args!("{value:.precision$e}")))
-        .find(|longer| !longer.is_midpoint(f32::MANTISSA_DIGITS + 1))
-        .unwrap_or(shortest)
+    if shortest.len >= FLOAT_TIE_DIGITS && (value * FLOAT_TIE_SCALE).fract() == 0.0 && reads_back(shortest.len - 1) {
+        let precision = shortest.len - 1;
+        return Digits::read(format_args!("{value:.precision$e}"));
+    }
+    shortest
 }
 
 /// A decimal number `0.d₁d₂… × 10^(exponent+1)` without trailing zeros.
@@ -362,6 +382,7 @@ mod tests {
             (1e23, "9.999999999999999e+22"),
             (9.5e22, "9.5e+22"),
             (5e-324, "5e-324"),
+            (2.0_f64.powi(-25), "2.9802322387695312e-08"),
             (f64::MAX, "1.7976931348623157e+308"),
             (f64::NAN, "NaN"),
             (f64::NEG_INFINITY, "-Infinity"),

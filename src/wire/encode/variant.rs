@@ -331,4 +331,21 @@ mod tests {
         let deep: Vec<u8> = (0..600).flat_map(|_| [3, 1, 0, 1]).chain([0]).collect();
         assert_eq!(shown(NO_KEYS, &deep), "54001");
     }
+
+    #[test]
+    fn noise_is_refused_without_a_panic() {
+        let mut state = 0x2545_f491_4f6c_dd1d_u64;
+        let mut next = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            (state >> 11) as usize % below
+        };
+        let metadata = [1, 2, 0, 2, 3, b'b', b'b', b'a'];
+        for _ in 0..50_000 {
+            let value: Vec<u8> = (0..next(24)).map(|_| [0, 1, 2, 3, 4, next(256) as u8][next(6)]).collect();
+            let shown = shown(&metadata, &value);
+            assert!(!shown.is_empty());
+        }
+    }
 }
