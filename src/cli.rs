@@ -65,6 +65,9 @@ enum Command {
         /// Print the problems as JSON
         #[arg(long)]
         json: bool,
+        /// Look at the catalog's files only, not at the tables that they name
+        #[arg(long)]
+        offline: bool,
     },
     /// Add users, change passwords, list users
     User {
@@ -139,9 +142,10 @@ fn execute(command: Command, out: &mut dyn Write) -> Ended {
     match command {
         Command::Serve(config) => serve(&config),
         Command::Init { dir } => init::run(&dir, out),
-        Command::Validate { common, json } => {
+        Command::Validate { common, json, offline } => {
             telemetry_for(&common)?;
-            validate::run(&common.catalog, json, out)
+            let stores = if offline { None } else { Some(crate::server::stores(&common).map_err(Failure::said)?) };
+            validate::run(&common.catalog, json, stores, out)
         }
         Command::User { command } => match command {
             UserCommand::Add { common, name, groups, password_stdin } => {

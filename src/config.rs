@@ -46,10 +46,6 @@ pub struct Config {
     #[arg(value_parser = BoolishValueParser::new(), help_heading = "Network")]
     pub insecure: bool,
 
-    /// Credentials of object stores by name; contracts hold only the names
-    #[arg(long, env = "PGMESH_CREDENTIALS", value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub credentials: Option<PathBuf>,
-
     /// Authenticated connections at the same time
     #[arg(long, env = "PGMESH_MAX_CONNECTIONS", value_name = "COUNT", default_value = "1000")]
     #[arg(help_heading = "Limits")]
@@ -122,11 +118,15 @@ pub struct CommonOptions {
     #[arg(long, env = "PGMESH_CONFIG", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub config: Option<PathBuf>,
 
+    /// Credentials of object stores by name; contracts hold only the names
+    #[arg(long, env = "PGMESH_CREDENTIALS", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub credentials: Option<PathBuf>,
+
     /// Form of the log on standard error
     #[arg(long, env = "PGMESH_LOG_FORMAT", value_name = "FORMAT", default_value = "text", help_heading = "Log")]
     pub log_format: LogFormat,
 
-    /// What is logged: error, warn, info, debug, trace, or directives such as info,pgmesh=debug
+    /// What pgmesh logs: error, warn, info, debug, trace; or directives for all parts, such as info,pgmesh=debug
     #[arg(long, env = "PGMESH_LOG_LEVEL", value_name = "LEVEL", default_value = "info", help_heading = "Log")]
     #[arg(value_parser = parse_log_level)]
     pub log_level: String,

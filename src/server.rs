@@ -12,7 +12,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::catalog::model::ProblemSeverity;
 use crate::catalog::watch::Live;
-use crate::config::{Config, ConfigError};
+use crate::config::{CommonOptions, Config, ConfigError};
 use crate::delta::{Stores, Tables};
 use crate::engine::{self, Engine};
 use crate::error::{Error, SqlState};
@@ -60,7 +60,7 @@ impl Server {
         let catalog =
             Live::open(&path).map_err(|source| StartError::Catalog { path: path.display().to_string(), source })?;
         log_problems(&catalog);
-        let tables = Tables::new(stores(config)?);
+        let tables = Tables::new(stores(&config.common)?);
         let limits = engine::Limits {
             memory_bytes: config.memory_limit.as_usize(),
             spill_dir: config.spill_dir.clone(),
@@ -156,8 +156,8 @@ impl Server {
 }
 
 /// Named credentials from the environment and, where one is given, from a file.
-fn stores(config: &Config) -> Result<Stores, StartError> {
-    let text = match &config.credentials {
+pub fn stores(options: &CommonOptions) -> Result<Stores, StartError> {
+    let text = match &options.credentials {
         None => None,
         Some(path) => Some(
             std::fs::read_to_string(path)

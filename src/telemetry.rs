@@ -19,7 +19,7 @@ use crate::config::LogFormat;
 /// # Errors
 /// Levels that cannot be understood, with the reason.
 pub fn init(format: LogFormat, level: &str) -> Result<(), String> {
-    let filter = EnvFilter::try_new(level).map_err(|e| format!("--log-level: {e}"))?;
+    let filter = EnvFilter::try_new(directives(level)).map_err(|e| format!("--log-level: {e}"))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(AboveBars);
     // An error here means that a log is set up already, which tests do.
     let _ = match format {
@@ -27,6 +27,15 @@ pub fn init(format: LogFormat, level: &str) -> Result<(), String> {
         LogFormat::Json => builder.json().flatten_event(true).with_ansi(false).try_init(),
     };
     Ok(())
+}
+
+/// A bare level is about pgmesh; libraries say more than anybody wants to know, so of them only warnings are kept.
+fn directives(level: &str) -> String {
+    match level.parse::<tracing::Level>() {
+        Ok(tracing::Level::ERROR) => "error".to_owned(),
+        Ok(level) => format!("warn,pgmesh={level}"),
+        Err(_) => level.to_owned(),
+    }
 }
 
 /// How far a long piece of work has come: a bar on a terminal, a log line now and then elsewhere.

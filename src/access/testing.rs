@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use crate::catalog::model::{
     AccessPolicy, Attribute, Catalog, Column, Condition, DecisionRule, Defaults, Dialect, Discoverable, Domain,
     DomainName, Effect, Gate, Governance, Location, Mask, MaskMethod, Mesh, OutputPort, Policy, PolicyScope, Product,
-    ProductId, Sla, Test, User,
+    ProductId, Sla, SourcePlace, Test, User,
 };
 
 pub(super) fn user(name: &str, groups: &[&str]) -> User {
@@ -48,6 +48,7 @@ pub(super) fn product(id: &str) -> Product {
         format: "delta".to_owned(),
         location: Some(Location { url: format!("file:///{id}"), credentials: None }),
         endpoint: None,
+        place: SourcePlace::default(),
     };
     Product {
         id: ProductId(id.to_owned()),
@@ -92,6 +93,7 @@ pub(super) fn column(name: &str, classification: Option<&str>) -> Column {
         synonyms: Vec::new(),
         pii: false,
         classification: classification.map(str::to_owned),
+        place: SourcePlace::default(),
     }
 }
 

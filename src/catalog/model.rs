@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Name of a domain as its `domain.yaml` writes it, for example `customer-success`.
@@ -182,6 +183,24 @@ pub struct Sla {
     pub quality_score: Option<f64>,
 }
 
+/// Where something is written in the catalog's files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourcePlace {
+    /// Relative to the folder that holds `catalog/`.
+    pub path: Arc<Path>,
+    /// From 1; 0 where the whole file is meant.
+    pub line: usize,
+    /// From 1, in characters; 0 where the whole line or file is meant.
+    pub column: usize,
+}
+
+impl Default for SourcePlace {
+    /// Nowhere: for what no file says.
+    fn default() -> Self {
+        Self { path: Arc::from(Path::new("")), line: 0, column: 0 }
+    }
+}
+
 /// A column as the contract declares it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Column {
@@ -199,6 +218,7 @@ pub struct Column {
     pub synonyms: Vec<String>,
     pub pii: bool,
     pub classification: Option<String>,
+    pub place: SourcePlace,
 }
 
 /// Where a product's data comes from.
@@ -227,6 +247,7 @@ pub struct OutputPort {
     pub location: Option<Location>,
     /// Founding dialect: `endpoint` of a REST port.
     pub endpoint: Option<String>,
+    pub place: SourcePlace,
 }
 
 /// A place in a store. Equal locations share one open table.

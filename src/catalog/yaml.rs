@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use saphyr_parser::{Event, Marker, Parser, ScalarStyle, Tag};
 
-use super::model::{Problem, ProblemSeverity};
+use super::model::{Problem, ProblemSeverity, SourcePlace};
 
 /// The largest file that is read, in bytes.
 pub const FILE_BYTES_MAX: u64 = 1 << 20;
@@ -61,6 +61,12 @@ impl Mark {
 
     fn of(marker: &Marker) -> Self {
         Self { line: marker.line(), column: marker.col() + 1 }
+    }
+}
+
+impl From<Place> for SourcePlace {
+    fn from(place: Place) -> Self {
+        Self { path: place.path, line: place.mark.line, column: place.mark.column }
     }
 }
 

@@ -1,16 +1,24 @@
-//! `pgmesh validate`: every problem of a catalog, one a line or as JSON. Finding them is the catalog's business.
+//! `pgmesh validate`: every problem of a catalog and of the tables that it names, one a line or as JSON. Finding them is
+//! the business of `catalog` and `mesh`.
 
 use std::io::Write;
 use std::path::Path;
 
 use serde_json::json;
 
-use super::{Ended, Outcome};
+use super::{Ended, Failure, Outcome};
 use crate::catalog::load::load;
 use crate::catalog::model::{Catalog, Problem, ProblemSeverity};
+use crate::delta::{Stores, Tables};
+use crate::mesh::inspect::inspect;
+use crate::telemetry::Progress;
 
-pub(super) fn run(catalog_dir: &Path, as_json: bool, out: &mut dyn Write) -> Ended {
-    let loaded = load(catalog_dir);
+/// With `stores` the products' tables are opened and compared with their contracts.
+pub(super) fn run(catalog_dir: &Path, as_json: bool, stores: Option<Stores>, out: &mut dyn Write) -> Ended {
+    let mut loaded = load(catalog_dir);
+    if let Some(stores) = stores {
+        loaded.problems.extend(table_problems(&loaded.catalog, stores)?);
+    }
     let errors = count(&loaded.problems, ProblemSeverity::Error);
     let warnings = count(&loaded.problems, ProblemSeverity::Warning);
     if as_json {
@@ -28,6 +36,19 @@ pub(super) fn run(catalog_dir: &Path, as_json: bool, out: &mut dyn Write) -> End
         )?;
     }
     Ok(if errors > 0 { Outcome::ProblemsFound } else { Outcome::Done })
+}
+
+fn table_problems(catalog: &Catalog, stores: Stores) -> Result<Vec<Problem>, Failure> {
+    let tables = Tables::new(stores);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::said(format!("cannot start threads: {error}")))?;
+    let total = catalog.products.values().filter(|product| product.delta_port().is_some()).count();
+    let progress = Progress::start(total, "opening tables");
+    let problems = runtime.block_on(inspect(catalog, &tables, &|product| progress.advance(product)));
+    progress.finish();
+    Ok(problems)
 }
 
 /// One object, so that a reader can tell a finished report from a broken one.
@@ -76,7 +97,8 @@ mod tests {
 
     fn report(dir: &Path, as_json: bool) -> (Outcome, String) {
         let mut out = Vec::new();
-        let outcome = run(dir, as_json, &mut out).unwrap_or_else(|_| panic!("the report could not be written"));
+        let outcome = run(dir, as_json, Some(Stores::default()), &mut out)
+            .unwrap_or_else(|_| panic!("the report could not be written"));
         (outcome, String::from_utf8(out).expect("text"))
     }
 

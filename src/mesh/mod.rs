@@ -4,18 +4,20 @@
 //! generation and a principal become a view. Everything handed out is an immutable snapshot.
 
 pub mod conformity;
+pub mod inspect;
 mod relations;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use datafusion::execution::session_state::SessionState;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::principal::Principal;
 use crate::access::visible::{Visible, VisibleCache};
-use crate::catalog::model::{Location, Product};
+use crate::catalog::model::{Location, Problem, Product};
 use crate::catalog::snapshot::Snapshot;
 use crate::catalog::watch::Live;
 use crate::delta::{DeltaError, TableLocation, TableSnapshot, Tables};
@@ -23,6 +25,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result, SqlState};
 use crate::quality::Scores;
 use crate::quality::runner::{self, EachProduct};
+use crate::telemetry::Progress;
 pub use relations::{RelationCache, RelationKey};
 
 /// Everything that outlives a session.
@@ -32,6 +35,8 @@ pub struct Mesh {
     pub scores: Arc<Scores>,
     pub engine: Engine,
     pub relations: RelationCache,
+    /// What is wrong with the tables of the current generation, as far as they were looked at.
+    table_problems: ArcSwap<Vec<Problem>>,
     visible: VisibleCache,
 }
 
@@ -51,6 +56,7 @@ impl Mesh {
             scores: Arc::new(Scores::default()),
             engine,
             relations: RelationCache::default(),
+            table_problems: ArcSwap::default(),
             visible: VisibleCache::default(),
         }
     }
@@ -116,28 +122,44 @@ impl Mesh {
         let state = SessionState::clone(self.engine.base());
         let scores = Arc::clone(&self.scores);
         let measure = runner::run(self.tables.clone(), each_product, state, scores, shutdown.clone());
-        let forget = Arc::clone(&self).forget_tables(shutdown);
+        let forget = Arc::clone(&self).follow_reloads(shutdown);
         tokio::join!(watch, measure, forget);
     }
 
-    /// After each reload, tables that no contract names any more are closed.
-    async fn forget_tables(self: Arc<Self>, shutdown: CancellationToken) {
+    /// What is wrong with the tables, beside what is wrong with the catalog's files.
+    pub fn table_problems(&self) -> Arc<Vec<Problem>> {
+        self.table_problems.load_full()
+    }
+
+    /// At the start and after each reload: closes tables that no contract names any more, and looks at the others.
+    async fn follow_reloads(self: Arc<Self>, shutdown: CancellationToken) {
         let mut reloads = self.catalog.subscribe();
         loop {
+            reloads.mark_unchanged();
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                () = self.look_at_tables() => {}
+            }
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 changed = reloads.changed() => if changed.is_err() { return },
             }
-            let snapshot = self.catalog.current();
-            let referenced: HashSet<TableLocation> = snapshot
-                .catalog
-                .products
-                .values()
-                .filter_map(|product| product.delta_port()?.location.as_ref())
-                .map(table_location)
-                .collect();
-            self.tables.retain(&referenced);
         }
+    }
+
+    async fn look_at_tables(&self) {
+        let snapshot = self.catalog.current();
+        let locations =
+            snapshot.catalog.products.values().filter_map(|product| product.delta_port()?.location.as_ref());
+        let referenced: HashSet<TableLocation> = locations.map(table_location).collect();
+        self.tables.retain(&referenced);
+        let progress = Progress::start(referenced.len(), "opening tables");
+        let problems = inspect::inspect(&snapshot.catalog, &self.tables, &|product| progress.advance(product)).await;
+        progress.finish();
+        for problem in &problems {
+            tracing::warn!("{problem}");
+        }
+        self.table_problems.store(Arc::new(problems));
     }
 }
 

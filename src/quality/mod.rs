@@ -200,7 +200,7 @@ pub(crate) mod fixtures {
     use std::path::PathBuf;
 
     use crate::catalog::model::{
-        AccessPolicy, Column, Dialect, Discoverable, DomainName, Gate, Governance, Product, ProductId, Sla,
+        AccessPolicy, Column, Dialect, Discoverable, DomainName, Gate, Governance, Product, ProductId, Sla, SourcePlace,
     };
 
     pub(crate) fn column(name: &str, logical_type: &str) -> Column {
@@ -216,6 +216,7 @@ pub(crate) mod fixtures {
             synonyms: Vec::new(),
             pii: false,
             classification: None,
+            place: SourcePlace::default(),
         }
     }
 

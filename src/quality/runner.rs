@@ -278,7 +278,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::catalog::model::{CheckKind, CheckSeverity, Location, OutputPort, QualityCheck};
+    use crate::catalog::model::{CheckKind, CheckSeverity, Location, OutputPort, QualityCheck, SourcePlace};
     use crate::delta::fixtures;
     use crate::quality::QualityStatus;
     use crate::quality::fixtures::{column, product};
@@ -293,6 +293,7 @@ mod tests {
             format: "delta".into(),
             location: Some(Location { url: fixtures::location(folder).url, credentials: None }),
             endpoint: None,
+            place: SourcePlace::default(),
         });
         product.quality_checks.push(QualityCheck {
             name: "unique".into(),

@@ -35,6 +35,22 @@ impl Session {
             }
             SessionCommand::Discard(what) => self.discard(what),
             SessionCommand::Deallocate(name) => self.deallocate(name),
+            SessionCommand::Fetch { name, rows } => {
+                self.cursor(&name)?;
+                Ok(Executed::Fetch { cursor: name, rows })
+            }
+            SessionCommand::Close(None) => {
+                self.portals.clear();
+                done("CLOSE CURSOR ALL")
+            }
+            SessionCommand::Close(Some(name)) => {
+                self.cursor(&name)?;
+                self.close_portal(&name);
+                done("CLOSE CURSOR")
+            }
+            SessionCommand::Unlisten => done("UNLISTEN"),
+            // `execute` runs the query itself
+            SessionCommand::Declare { .. } => Err(Error::internal("DECLARE did not reach its query")),
             SessionCommand::SetRole(role) => self.only_oneself(role, "set role"),
             SessionCommand::SetSessionAuthorization(role) => self.only_oneself(role, "set session authorization"),
         }
@@ -121,7 +137,7 @@ impl Session {
         Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, format!("a transaction may have {limit} savepoints")))
     }
 
-    fn in_transaction(&self, what: &str) -> Result<()> {
+    pub(super) fn in_transaction(&self, what: &str) -> Result<()> {
         if self.status() != Status::Idle {
             return Ok(());
         }

@@ -48,6 +48,11 @@ pub enum Executed {
         tag: String,
         notice: Option<Report>,
     },
+    /// Rows of an open cursor, up to `rows`; `None` is all that are left.
+    Fetch {
+        cursor: String,
+        rows: Option<u64>,
+    },
 }
 
 pub struct Session {
@@ -130,8 +135,34 @@ impl Session {
         let context = self.context()?;
         match statement::execute(parsed, parameters, &context).await? {
             Outcome::Rows(rows) => Ok(Executed::Rows(rows)),
+            Outcome::Session(SessionCommand::Declare { name, query, binary }) => {
+                let query = Parsed { text: Arc::clone(&parsed.text), command: Command::Query(query) };
+                self.declare(name, &query, parameters, binary, &context).await
+            }
             Outcome::Session(command) => self.command(command),
         }
+    }
+
+    /// DECLARE: a portal whose statement has started and whose rows FETCH takes.
+    async fn declare(
+        &mut self,
+        name: String,
+        query: &Parsed,
+        parameters: &[ScalarValue],
+        binary: bool,
+        context: &Context,
+    ) -> Result<Executed> {
+        self.in_transaction("DECLARE CURSOR")?;
+        self.check_new_portal(&name)?;
+        let Outcome::Rows(rows) = statement::execute(query, parameters, context).await? else {
+            return Err(Error::new(SqlState::SYNTAX_ERROR, "DECLARE CURSOR takes a query"));
+        };
+        let description = Description { parameters: Vec::new(), columns: Some(Arc::clone(&rows.schema)) };
+        let prepared = Prepared { parsed: None, description, declared_oids: Vec::new() };
+        let mut portal = Portal::new(Arc::new(prepared), Vec::new(), vec![i16::from(binary)]);
+        portal.state = PortalState::Suspended { rows, rest: None };
+        self.portals.insert(name, portal);
+        Ok(Executed::Done { tag: "DECLARE CURSOR".to_owned(), notice: None })
     }
 
     /// Parses and describes a statement under a name; the empty name is replaced, others must be free.
@@ -166,7 +197,10 @@ impl Session {
             Some(parsed) => {
                 self.check_transaction(&parsed)?;
                 let context = self.context()?;
-                let description = statement::describe(&parsed, &types, &context).await?;
+                let mut description = statement::describe(&parsed, &types, &context).await?;
+                if let Command::Session(SessionCommand::Fetch { name, .. }) = &parsed.command {
+                    description.columns.clone_from(&self.cursor(name)?.prepared.description.columns);
+                }
                 (Some(parsed), description)
             }
         };
@@ -204,6 +238,13 @@ impl Session {
         if let Some(parsed) = &prepared.parsed {
             self.check_transaction(parsed)?;
         }
+        self.check_new_portal(name)?;
+        self.portals.insert(name.to_owned(), Portal::new(prepared, parameters, formats));
+        Ok(())
+    }
+
+    /// The unnamed portal may be replaced, others must be free.
+    fn check_new_portal(&self, name: &str) -> Result<()> {
         if !name.is_empty() && self.portals.contains_key(name) {
             return Err(Error::new(SqlState::DUPLICATE_CURSOR, format!("cursor \"{name}\" already exists")));
         }
@@ -213,8 +254,15 @@ impl Session {
                 format!("a session may hold {PORTALS_MAX} open portals"),
             ));
         }
-        self.portals.insert(name.to_owned(), Portal::new(prepared, parameters, formats));
         Ok(())
+    }
+
+    /// # Errors
+    /// `34000` when there is no cursor of this name.
+    pub fn cursor(&mut self, name: &str) -> Result<&mut Portal> {
+        self.portals
+            .get_mut(name)
+            .ok_or_else(|| Error::new(SqlState::INVALID_CURSOR_NAME, format!("cursor \"{name}\" does not exist")))
     }
 
     /// # Errors

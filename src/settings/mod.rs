@@ -223,9 +223,9 @@ impl Settings {
     /// Sets a value until [`Self::end_local`] (SET LOCAL).
     pub fn set_local(&mut self, name: &str, value: &str) -> Result<()> {
         let key = name.to_ascii_lowercase();
-        let before = self.changed.get(&key).cloned();
+        let before = self.before_local.get(&key).cloned().unwrap_or_else(|| self.changed.get(&key).cloned());
         self.set(name, value)?;
-        self.before_local.entry(key).or_insert(before);
+        self.before_local.insert(key, before);
         Ok(())
     }
 

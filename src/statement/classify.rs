@@ -4,8 +4,9 @@
 
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::{
-    AnalyzeFormatKind, ContextModifier, DiscardObject, Expr, Ident, ObjectName, Query, Reset, Set, SetExpr, Statement,
-    TransactionAccessMode, TransactionIsolationLevel, TransactionMode, UnaryOperator, UtilityOption, Value,
+    AnalyzeFormatKind, CloseCursor, ContextModifier, Declare, DeclareType, DiscardObject, Expr, FetchDirection, Ident,
+    ObjectName, Query, Reset, Set, SetExpr, Statement, TransactionAccessMode, TransactionIsolationLevel,
+    TransactionMode, UnaryOperator, UtilityOption, Value, ValueWithSpan,
 };
 
 use crate::error::{Error, Result, SqlState};
@@ -63,6 +64,21 @@ pub enum SessionCommand {
     /// SET ROLE, which may only name who one already is.
     SetRole(Option<String>),
     SetSessionAuthorization(Option<String>),
+    /// DECLARE … CURSOR: forward only, within the transaction.
+    Declare {
+        name: String,
+        query: Box<DfStatement>,
+        binary: bool,
+    },
+    /// FETCH; `None` is ALL.
+    Fetch {
+        name: String,
+        rows: Option<u64>,
+    },
+    /// CLOSE; `None` is ALL.
+    Close(Option<String>),
+    /// UNLISTEN: nothing is listened to.
+    Unlisten,
 }
 
 /// Sorts a parsed statement.
@@ -104,8 +120,61 @@ pub fn classify(statement: Statement) -> Result<Command> {
             let all = name.quote_style.is_none() && name.value.eq_ignore_ascii_case("all");
             Command::Session(SessionCommand::Deallocate((!all).then(|| identifier(&name))))
         }
+        Statement::Declare { stmts } => Command::Session(declare(stmts)?),
+        Statement::Fetch { name, direction, into: None, .. } => {
+            Command::Session(SessionCommand::Fetch { name: identifier(&name), rows: fetch_rows(&direction)? })
+        }
+        Statement::Close { cursor } => Command::Session(SessionCommand::Close(match cursor {
+            CloseCursor::All => None,
+            CloseCursor::Specific { name } => Some(identifier(&name)),
+        })),
+        Statement::UNLISTEN { .. } => Command::Session(SessionCommand::Unlisten),
         other => return Err(refusal(&other)),
     })
+}
+
+fn declare(mut statements: Vec<Declare>) -> Result<SessionCommand> {
+    let syntax = || Error::new(SqlState::SYNTAX_ERROR, "syntax error in DECLARE");
+    let declared = statements.pop().filter(|_| statements.is_empty()).ok_or_else(syntax)?;
+    let (Some(DeclareType::Cursor), Some(name), Some(query)) =
+        (declared.declare_type, declared.names.first(), declared.for_query)
+    else {
+        return Err(syntax());
+    };
+    if declared.scroll == Some(true) {
+        return Err(
+            Error::unsupported("scrollable cursors are not supported").hint("Leave SCROLL out and fetch forward.")
+        );
+    }
+    if declared.hold == Some(true) {
+        return Err(Error::unsupported("cursors that outlive their transaction are not supported"));
+    }
+    check_query(&query)?;
+    Ok(SessionCommand::Declare {
+        name: identifier(name),
+        query: Box::new(DfStatement::Statement(Box::new(Statement::Query(query)))),
+        binary: declared.binary == Some(true),
+    })
+}
+
+/// How many rows FETCH asks for, going forward.
+fn fetch_rows(direction: &FetchDirection) -> Result<Option<u64>> {
+    let count = |limit: &ValueWithSpan| match &limit.value {
+        Value::Number(text, _) => text.parse().ok(),
+        _ => None,
+    };
+    match direction {
+        FetchDirection::Next | FetchDirection::Forward { limit: None } => Ok(Some(1)),
+        FetchDirection::All | FetchDirection::ForwardAll => Ok(None),
+        FetchDirection::Count { limit } | FetchDirection::Forward { limit: Some(limit) } => {
+            count(limit).map(Some).ok_or_else(forward_only)
+        }
+        _ => Err(forward_only()),
+    }
+}
+
+fn forward_only() -> Error {
+    Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "cursor can only scan forward")
 }
 
 /// Queries may hide writes and locks.
@@ -337,7 +406,7 @@ mod tests {
         assert_eq!(session("set local statement_timeout to '5s'"), set("statement_timeout", Some("5s"), true));
         assert_eq!(session("SET search_path TO sales, \"Odd\""), set("search_path", Some("sales, \"Odd\""), false));
         assert_eq!(session("SET TIME ZONE 'Europe/Berlin'"), set("TimeZone", Some("Europe/Berlin"), false));
-        assert_eq!(session("SET timezone TO DEFAULT"), set("timezone", None, false));
+        assert_eq!(session("SET timezone TO DEFAULT"), set("TIMEZONE", None, false));
         assert_eq!(session("SET a.b = 'c'"), set("a.b", Some("c"), false));
         assert_eq!(session("SET NAMES 'utf8'"), set("client_encoding", Some("utf8"), false));
         assert_eq!(session("SET ROLE other"), SessionCommand::SetRole(Some("other".to_owned())));
@@ -364,6 +433,23 @@ mod tests {
         assert_eq!(session("DISCARD ALL"), SessionCommand::Discard("ALL"));
         assert_eq!(session("DEALLOCATE ALL"), SessionCommand::Deallocate(None));
         assert_eq!(session("DEALLOCATE \"S_1\""), SessionCommand::Deallocate(Some("S_1".to_owned())));
+    }
+
+    #[test]
+    fn cursors_go_forward_only() {
+        let fetch = |rows| SessionCommand::Fetch { name: "c".to_owned(), rows };
+        assert_eq!(session("FETCH FORWARD 100 FROM \"c\""), fetch(Some(100)));
+        assert_eq!(session("fetch next from c"), fetch(Some(1)));
+        assert_eq!(session("fetch all from c"), fetch(None));
+        assert_eq!(session("close all"), SessionCommand::Close(None));
+        assert_eq!(session("UNLISTEN *"), SessionCommand::Unlisten);
+        let declared = session("DECLARE \"c\" BINARY NO SCROLL CURSOR WITHOUT HOLD FOR SELECT 1");
+        assert!(matches!(declared, SessionCommand::Declare { name, binary: true, .. } if name == "c"));
+        let code = |sql| one(sql).unwrap_err().sqlstate();
+        assert_eq!(code("fetch prior from c"), SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE);
+        assert_eq!(code("declare c scroll cursor for select 1"), SqlState::FEATURE_NOT_SUPPORTED);
+        assert_eq!(code("declare c cursor with hold for select 1"), SqlState::FEATURE_NOT_SUPPORTED);
+        assert_eq!(code("declare c cursor for select 1 for update"), SqlState::READ_ONLY_SQL_TRANSACTION);
     }
 
     #[test]

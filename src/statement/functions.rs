@@ -28,6 +28,8 @@ pub fn session_function(name: &str, context: &Context) -> Option<Arc<ScalarUDF>>
         "current_schema" => constant(current_schema(context)),
         "version" => constant(text(&format!("PostgreSQL {SERVER_VERSION}"))),
         "pg_backend_pid" => constant(ScalarValue::Int32(Some(context.facts.pid))),
+        // no advisory lock is ever taken, so there is none to give back
+        "pg_advisory_unlock_all" => constant(text("")),
         "pg_is_in_recovery" => constant(ScalarValue::Boolean(Some(false))),
         "current_setting" => Some(Arc::new(ScalarUDF::new_from_impl(CurrentSetting::new(context)))),
         "set_config" => Some(Arc::new(ScalarUDF::new_from_impl(SetConfig::new(context)))),

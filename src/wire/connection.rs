@@ -21,7 +21,7 @@ use super::tls::TlsIdentity;
 use super::{reply, startup};
 use crate::error::{Error, Result, SqlState};
 use crate::mesh::Mesh;
-use crate::session::{Executed, Session, Status};
+use crate::session::{Executed, PortalState, Session, Status};
 use crate::statement;
 
 /// What a connection may take.
@@ -256,6 +256,14 @@ impl Connection {
                     }
                     reply::command_complete(&mut self.channel.output, tag);
                 }
+                Executed::Fetch { cursor, rows } => {
+                    let portal = self.session.cursor(&cursor)?;
+                    let (formats, prepared) = (portal.formats.clone(), Arc::clone(&portal.prepared));
+                    if let Some(schema) = &prepared.description.columns {
+                        reply::row_description(&mut self.channel.output, schema, &formats);
+                    }
+                    fetch(&mut self.channel, &mut self.session, &cursor, rows, &formats, &interrupts).await?;
+                }
             }
             self.report_settings();
         }
@@ -287,6 +295,33 @@ impl Connection {
         reply::report(&mut self.channel.output, &report);
         drop(tokio::time::timeout(GOODBYE, self.channel.drain()).await);
     }
+}
+
+/// Sends rows of a cursor in these formats, and the tag of FETCH. The cursor keeps what is left.
+pub(super) async fn fetch(
+    channel: &mut Channel,
+    session: &mut Session,
+    cursor: &str,
+    rows_max: Option<u64>,
+    formats: &[i16],
+    interrupts: &Interrupts<'_>,
+) -> Result<()> {
+    let mut sent = 0;
+    let state = std::mem::replace(&mut session.cursor(cursor)?.state, PortalState::Done);
+    if let PortalState::Suspended { mut rows, mut rest } = state {
+        let mut left = true;
+        if rows_max != Some(0) {
+            let encoder = encoder(session, &rows, formats)?;
+            let outcome =
+                rows::send(channel, &mut rows, &mut rest, &encoder, rows_max.unwrap_or(0), interrupts).await?;
+            (sent, left) = (outcome.rows, outcome.suspended);
+        }
+        if left {
+            session.cursor(cursor)?.state = PortalState::Suspended { rows, rest };
+        }
+    }
+    reply::command_complete(&mut channel.output, format!("FETCH {sent}"));
+    Ok(())
 }
 
 /// An encoder for a result in the formats that Bind asked for.

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 use datafusion::common::ScalarValue;
 
-use super::connection::{Connection, encoder, format, row_tag};
+use super::connection::{Connection, encoder, fetch, format, row_tag};
 use super::decode::decode_parameter;
 use super::encode::Format;
 use super::message::{Frontend, Target};
@@ -148,6 +148,10 @@ impl Connection {
                         reply::command_complete(&mut self.channel.output, tag);
                         self.report_settings();
                         return Ok(());
+                    }
+                    Some(Executed::Fetch { cursor, rows }) => {
+                        let (channel, session) = (&mut self.channel, &mut self.session);
+                        return fetch(channel, session, &cursor, rows, &formats, &interrupts).await;
                     }
                     Some(Executed::Rows(rows)) => {
                         check_unchanged(&prepared, &rows.schema)?;

@@ -148,6 +148,7 @@ fn column(field: Field<'_>) -> Option<Column> {
         synonyms: map.texts("synonyms"),
         pii: map.flag("pii"),
         classification: map.text("classification"),
+        place: map.findings().place(map.mark()).into(),
     })
 }
 
@@ -206,6 +207,7 @@ fn output(field: Field<'_>, context: &Context<'_>) -> Option<OutputPort> {
         format: format?,
         location,
         endpoint: map.get("endpoint").and_then(location::endpoint),
+        place: map.findings().place(map.mark()).into(),
     })
 }
 

@@ -368,6 +368,7 @@ fn column(field: Field<'_>, draft: &mut Draft) -> Option<Column> {
         synonyms,
         pii: pii.unwrap_or_else(|| tags.iter().any(|tag| tag.eq_ignore_ascii_case("pii"))),
         classification: map.text("classification"),
+        place: map.findings().place(map.mark()).into(),
     })
 }
 
@@ -544,6 +545,7 @@ fn server(field: Field<'_>, context: &Context<'_>) -> Option<OutputPort> {
         format,
         location,
         endpoint,
+        place: map.findings().place(map.mark()).into(),
     })
 }
 

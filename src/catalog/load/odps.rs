@@ -109,6 +109,7 @@ fn output(map: &Map<'_>) -> Option<PortDraft> {
         contract_id: contract.map(|text| text.text),
         location: None,
         endpoint: None,
+        place: map.findings().place(map.mark()).into(),
     };
     Some(PortDraft { port, contract_at })
 }
@@ -146,6 +147,7 @@ pub fn with_contracts(products: Vec<ProductDraft>, contracts: Vec<Draft>, proble
                 port.format.clone_from(&server.format);
                 port.location.clone_from(&server.location);
                 port.endpoint.clone_from(&server.endpoint);
+                port.place.clone_from(&server.place);
             }
             draft.product.outputs.push(port);
             // the table that SQL reads is the first with format delta

@@ -1,4 +1,5 @@
-//! `data_catalog.reload_status`: which catalog is served, and what is wrong with the one on disk, since when.
+//! `data_catalog.reload_status`: which catalog is served, what is wrong with the one on disk, since when, and what is wrong
+//! with the tables that the contracts name.
 //!
 //! mesh_admin and auditor see all of it. Members of a domain see the problems in their domain's folder, without the
 //! generation and the times, which would tell them of changes elsewhere.
@@ -14,8 +15,10 @@ use crate::statement::context::Context;
 pub fn rows(context: &Context) -> Result<RecordBatch> {
     let status = context.mesh.catalog.status();
     let governs = sees_governance(&context.principal);
+    let tables = context.mesh.table_problems();
+    let problems = status.problems.iter().chain(tables.iter());
     let mut rows: Vec<Option<&Problem>> =
-        status.problems.iter().filter(|problem| governs || in_own_domain(problem, context)).map(Some).collect();
+        problems.filter(|problem| governs || in_own_domain(problem, context)).map(Some).collect();
     if rows.is_empty() && governs {
         rows.push(None);
     }
