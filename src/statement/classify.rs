@@ -449,7 +449,6 @@ mod tests {
         assert_eq!(code("fetch prior from c"), SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE);
         assert_eq!(code("declare c scroll cursor for select 1"), SqlState::FEATURE_NOT_SUPPORTED);
         assert_eq!(code("declare c cursor with hold for select 1"), SqlState::FEATURE_NOT_SUPPORTED);
-        assert_eq!(code("declare c cursor for select 1 for update"), SqlState::READ_ONLY_SQL_TRANSACTION);
     }
 
     #[test]
