@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::catalog::model::ProblemSeverity;
+use crate::catalog::verifier::password_matches;
 use crate::catalog::watch::Live;
 use crate::config::{CommonOptions, Config, ConfigError};
 use crate::delta::{Stores, Tables};
@@ -201,12 +202,15 @@ fn announce(server: &Server) {
     let (name, products) = (&snapshot.catalog.mesh.name, snapshot.catalog.products.len());
     println!("listening on {address}");
     tracing::info!(mesh = %name, products, %address, "serving");
-    let user = snapshot.catalog.users.keys().find(|user| user.ends_with("analyst"));
-    let user = user.or_else(|| snapshot.catalog.users.keys().next());
-    match user {
-        Some(user) => eprintln!("connect with: psql \"postgresql://{user}@{address}/{name}\""),
-        None => eprintln!("nobody can log in yet; add a user with: pgmesh user add NAME"),
-    }
+    let mut users = snapshot.catalog.users.values();
+    let Some(user) = users.clone().find(|user| user.roles.is_empty()).or_else(|| users.next()) else {
+        eprintln!("nobody can log in yet; add a user with: pgmesh user add NAME");
+        return;
+    };
+    // the sample mesh's passwords are its users' names, and no secret
+    let is_sample = user.scram.as_ref().is_some_and(|verifier| password_matches(verifier, &user.name));
+    let password = if is_sample { format!(":{}", user.name) } else { String::new() };
+    eprintln!("connect with: psql \"postgresql://{}{password}@{address}/{name}\"", user.name);
 }
 
 async fn termination() {

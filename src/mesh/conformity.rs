@@ -1,5 +1,7 @@
 //! Does a product's table keep what its contract declares? Pure: a contract and a schema in, findings out.
 //!
+//! Whether a required column really has no NULLs is measured by `quality`: writers rarely declare it in the table.
+//!
 //! Type names come from three dialects (founding, ODPS with ODCS, ODCS) and from physical types of many stores, so a
 //! name is read for what it promises a reader: `integer` is any whole number, `bigint` is 64 bits, `decimal(18,2)` is
 //! exactly that.
@@ -27,8 +29,6 @@ pub enum FindingKind {
     /// In the table, and not declared.
     UndeclaredColumn,
     WrongType,
-    /// Declared as required, and the table admits NULL.
-    Nullable,
     /// The contract's type name is not known, so nothing was compared.
     UnknownType,
 }
@@ -39,9 +39,7 @@ impl Finding {
     pub fn severity(&self) -> ProblemSeverity {
         match self.kind {
             FindingKind::MissingColumn | FindingKind::WrongType => ProblemSeverity::Error,
-            FindingKind::UndeclaredColumn | FindingKind::Nullable | FindingKind::UnknownType => {
-                ProblemSeverity::Warning
-            }
+            FindingKind::UndeclaredColumn | FindingKind::UnknownType => ProblemSeverity::Warning,
         }
     }
 }
@@ -94,10 +92,6 @@ fn compare_column(column: &Column, schema: &Schema) -> Vec<Finding> {
             format!("the type \"{name}\" of column \"{}\" is not known and was not compared", column.name),
         )),
         _ => {}
-    }
-    if column.required && field.is_nullable() {
-        let message = format!("column \"{}\" is required by the contract and nullable in the table", column.name);
-        findings.push(finding(FindingKind::Nullable, message));
     }
     findings
 }
@@ -304,10 +298,8 @@ mod tests {
     }
 
     #[test]
-    fn missing_undeclared_and_nullable_columns_are_found_in_order() {
-        let mut id = column("id", "bigint");
-        id.required = true;
-        let product = product(vec![id, column("Email", "string"), column("shape", "geo-thing")]);
+    fn missing_and_undeclared_columns_are_found_in_order() {
+        let product = product(vec![column("id", "bigint"), column("Email", "string"), column("shape", "geo-thing")]);
         let schema = Schema::new(vec![
             Field::new("id", DataType::Int64, true),
             Field::new("email", DataType::Utf8, true),
@@ -318,15 +310,14 @@ mod tests {
         assert_eq!(
             kinds,
             [
-                (FindingKind::Nullable, "id"),
                 (FindingKind::MissingColumn, "Email"),
                 (FindingKind::UnknownType, "shape"),
                 (FindingKind::UndeclaredColumn, "email"),
             ]
         );
-        assert_eq!(findings[0].severity(), ProblemSeverity::Warning);
-        assert_eq!(findings[1].severity(), ProblemSeverity::Error);
-        assert!(findings[1].message.contains("the table has \"email\""), "{}", findings[1]);
+        assert_eq!(findings[0].severity(), ProblemSeverity::Error);
+        assert_eq!(findings[1].severity(), ProblemSeverity::Warning);
+        assert!(findings[0].message.contains("the table has \"email\""), "{}", findings[0]);
     }
 
     #[test]

@@ -28,6 +28,9 @@ use crate::quality::runner::{self, EachProduct};
 use crate::telemetry::Progress;
 pub use relations::{RelationCache, RelationKey};
 
+/// How many problems with tables are logged after each look at them.
+const PROBLEMS_LOGGED_MAX: usize = 50;
+
 /// Everything that outlives a session.
 pub struct Mesh {
     pub catalog: Arc<Live>,
@@ -156,8 +159,12 @@ impl Mesh {
         let progress = Progress::start(referenced.len(), "opening tables");
         let problems = inspect::inspect(&snapshot.catalog, &self.tables, &|product| progress.advance(product)).await;
         progress.finish();
-        for problem in &problems {
+        for problem in problems.iter().take(PROBLEMS_LOGGED_MAX) {
             tracing::warn!("{problem}");
+        }
+        if problems.len() > PROBLEMS_LOGGED_MAX {
+            let more = problems.len() - PROBLEMS_LOGGED_MAX;
+            tracing::warn!(more, "more problems with tables are in data_catalog.reload_status");
         }
         self.table_problems.store(Arc::new(problems));
     }
