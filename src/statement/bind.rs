@@ -99,9 +99,8 @@ async fn relation(reference: &TableReference, context: &Context) -> Result<Arc<d
         TableReference::Bare { table } => (None, table),
     };
     let Some(schema) = schema else {
-        let path: Vec<String> = context.settings.lock().search_path().to_vec();
-        for schema in path.iter().map(String::as_str).chain([system::SCHEMA]) {
-            if let Some(found) = in_schema(schema, table, context).await? {
+        for schema in context.search_path() {
+            if let Some(found) = in_schema(&schema, table, context).await? {
                 return Ok(found);
             }
         }

@@ -15,6 +15,8 @@ use crate::error::Result;
 use crate::mesh::Mesh;
 use crate::settings::Settings;
 
+use super::system;
+
 /// Everything that one statement may look at. Cheap to make.
 #[derive(Clone)]
 pub struct Context {
@@ -76,5 +78,29 @@ impl Context {
         let staleness = self.snapshot.catalog.mesh.defaults.max_staleness;
         let current = self.mesh.table(location, staleness).await?;
         Ok(Arc::clone(self.pins.lock().entry(location.clone()).or_insert(current)))
+    }
+
+    /// Where an unqualified name is looked for, in order: the session's `search_path`, and then the mesh's catalog.
+    pub fn search_path(&self) -> Vec<String> {
+        schemas(self.settings.lock().search_path(), &self.principal.name)
+    }
+}
+
+/// `"$user"` is the schema of the user's name, as in PostgreSQL.
+/// <https://www.postgresql.org/docs/15/runtime-config-client.html#GUC-SEARCH-PATH>
+fn schemas(path: &[String], user: &str) -> Vec<String> {
+    let resolved = path.iter().map(|schema| if schema == "$user" { user } else { schema });
+    resolved.chain([system::SCHEMA]).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_path_resolves_the_user_and_ends_with_the_catalog() {
+        let path = ["$user", "public", "user"].map(str::to_owned);
+        assert_eq!(schemas(&path, "ada"), ["ada", "public", "user", "data_catalog"]);
+        assert_eq!(schemas(&[], "ada"), ["data_catalog"]);
     }
 }

@@ -39,12 +39,9 @@ pub fn session_function(name: &str, context: &Context) -> Option<Arc<ScalarUDF>>
 
 /// The first schema of the search path that exists for the principal.
 fn current_schema(context: &Context) -> ScalarValue {
-    let settings = context.settings.lock();
-    let found = settings
-        .search_path()
-        .iter()
-        .find(|schema| context.visible.schemas().contains(schema.as_str()) || schema.as_str() == super::system::SCHEMA);
-    ScalarValue::Utf8(Some(found.map_or(super::system::SCHEMA, String::as_str).to_owned()))
+    let exists =
+        |schema: &String| context.visible.schemas().contains(schema.as_str()) || schema == super::system::SCHEMA;
+    ScalarValue::Utf8(context.search_path().into_iter().find(exists))
 }
 
 /// A function without arguments whose value holds for the statement.
