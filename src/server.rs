@@ -73,6 +73,7 @@ impl Server {
         let tls = config.tls().map(|(certificate, key)| wire::tls::server_config(certificate, key)).transpose()?;
         let mut mock_secret = [0; 32];
         aws_lc_rs::rand::fill(&mut mock_secret).map_err(|_| StartError::NoRandomness)?;
+        raise_file_limit(config);
         let address = config.listen;
         let listener = TcpListener::bind(address).await.map_err(|source| StartError::Listen { address, source })?;
         let shared = Arc::new(wire::Shared {
@@ -145,6 +146,7 @@ impl Server {
         tracing::info!(seconds = started.elapsed().as_secs_f64(), "stopped");
     }
 
+    /// Never waits: whoever connects without end must not hold up the others.
     fn accept(&self, stream: TcpStream, peer: SocketAddr, connections: &TaskTracker) {
         if let Ok(permit) = Arc::clone(&self.half_open).try_acquire_owned() {
             connections.spawn(wire::serve(stream, peer, Arc::clone(&self.shared), permit));
@@ -166,6 +168,20 @@ pub fn stores(options: &CommonOptions) -> Result<Stores, StartError> {
         ),
     };
     Ok(Stores::new(std::env::vars(), text.as_deref())?)
+}
+
+/// Each connection is a file to the operating system, and its usual soft limit is lower than ours.
+fn raise_file_limit(config: &Config) {
+    /// Files for tables, spilling and the rest.
+    const OTHER_FILES: u64 = 1024;
+    let wanted = (config.max_connections.get() + config.max_startup_connections.get()) as u64 + OTHER_FILES;
+    match rlimit::increase_nofile_limit(wanted.max(rlimit::Resource::NOFILE.get_soft().unwrap_or(0))) {
+        Ok(limit) if limit < wanted => {
+            tracing::warn!(limit, wanted, "the operating system allows fewer open files than connections may need");
+        }
+        Ok(_) => {}
+        Err(error) => tracing::warn!(cause = %error, "cannot raise the limit on open files"),
+    }
 }
 
 fn log_problems(catalog: &Live) {

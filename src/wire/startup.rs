@@ -52,6 +52,8 @@ struct Request {
 /// Takes a connection to its first ReadyForQuery. `None` when there will be no session; the client was told why.
 pub async fn start(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) -> Option<Ready> {
     drop(stream.set_nodelay(true));
+    // a client whose machine is gone is noticed, sooner or later
+    drop(socket2::SockRef::from(&stream).set_keepalive(true));
     let mut channel = match first_stream(stream, shared).await {
         Ok(stream) => Channel::new(stream, BytesMut::new(), AUTHENTICATION_BYTES_MAX),
         Err(error) => {
