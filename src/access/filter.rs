@@ -33,12 +33,12 @@ use datafusion::sql::sqlparser::ast::{
     Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Value, visit_expressions_mut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::Parser;
-use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::decide::{ReadScope, RowRule};
 use super::principal::Principal;
+use super::tokens::tokens;
 use crate::catalog::model::DomainName;
 
 /// The longest row filter, in bytes.
@@ -282,16 +282,8 @@ impl Compiler<'_> {
 
 /// The text as one PostgreSQL expression. `CURRENT_USER()` is understood as `CURRENT_USER`, as in the discovery query.
 fn parse(text: &str) -> Result<SqlExpr, String> {
-    let dialect = PostgreSqlDialect {};
-    let mut tokens = Tokenizer::new(&dialect, text).tokenize().map_err(|error| error.to_string())?;
-    tokens.retain(|token| !matches!(token, Token::Whitespace(_)));
-    let is_user = |token: &Token| matches!(token, Token::Word(word) if matches!(word.keyword, Keyword::CURRENT_USER | Keyword::SESSION_USER));
-    while let Some(at) =
-        tokens.windows(3).position(|next| is_user(&next[0]) && next[1..] == [Token::LParen, Token::RParen])
-    {
-        tokens.drain(at + 1..at + 3);
-    }
-    let mut parser = Parser::new(&dialect).with_tokens(tokens);
+    let tokens = tokens(text).map_err(|error| error.to_string())?;
+    let mut parser = Parser::new(&PostgreSqlDialect {}).with_tokens_with_locations(tokens);
     let sql = parser.parse_expr().map_err(|error| error.to_string())?;
     match parser.peek_token().token {
         Token::EOF => Ok(sql),

@@ -23,6 +23,7 @@ mod scan;
 pub mod secure;
 #[cfg(test)]
 mod testing;
+pub mod tokens;
 pub mod visible;
 pub mod whole;
 

@@ -15,7 +15,9 @@ use datafusion::datasource::cte_worktable::CteWorkTable;
 use datafusion::datasource::{TableProvider, provider_as_source};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
+use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF};
+use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::planner::{NullOrdering, ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::resolve::resolve_table_references;
@@ -228,6 +230,15 @@ fn function_name(name: &str) -> &str {
     name.strip_prefix(PG_CATALOG).and_then(|rest| rest.strip_prefix('.')).unwrap_or(name)
 }
 
+/// Folds the arguments of table functions, which must be constants.
+fn simplifier(state: &SessionState, context: &Context) -> ExprSimplifier {
+    let simplify = SimplifyContext::builder()
+        .with_config_options(Arc::clone(state.config_options()))
+        .with_query_execution_start_time(Some(context.transaction_started))
+        .build();
+    ExprSimplifier::new(simplify)
+}
+
 impl ContextProvider for Planner<'_> {
     fn get_table_source(&self, name: TableReference) -> datafusion::common::Result<Arc<dyn TableSource>> {
         self.sources.get(&name).cloned().ok_or_else(|| {
@@ -246,7 +257,7 @@ impl ContextProvider for Planner<'_> {
             let error = Error::new(SqlState::UNDEFINED_FUNCTION, format!("function {name} does not exist"));
             return Err(DataFusionError::External(Box::new(error)));
         };
-        let simplifier = super::run::simplifier(self.state, self.context);
+        let simplifier = simplifier(self.state, self.context);
         let schema = DFSchema::empty();
         let args = args
             .into_iter()

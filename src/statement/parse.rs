@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::Statement;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
 use super::classify::{Command, classify};
+use crate::access::tokens::tokens;
 use crate::error::{Error, Result, SqlState};
 
 /// How deeply expressions and subqueries may nest.
@@ -34,13 +34,10 @@ pub struct Parsed {
 /// `42601` with the position, `54001` for nesting too deep, `0A000` or `25006` for what pgmesh does not run.
 pub fn parse(text: &str) -> Result<Vec<Parsed>> {
     let shared: Arc<str> = Arc::from(text);
-    let tokens = Tokenizer::new(&PostgreSqlDialect {}, text)
-        .tokenize_with_location()
-        .map_err(|e| syntax_error(&e.message, position(text, e.location)))?;
+    let tokens = tokens(text).map_err(|e| syntax_error(&e.message, position(text, e.location)))?;
     if tokens.len() > TOKENS_MAX {
         return Err(Error::new(SqlState::STATEMENT_TOO_COMPLEX, format!("a query may have {TOKENS_MAX} tokens")));
     }
-    let tokens = without_empty_call_after_current_user(tokens);
     let mut parser =
         Parser::new(&PostgreSqlDialect {}).with_recursion_limit(RECURSION_DEPTH_MAX).with_tokens_with_locations(tokens);
     let statements = parse_all(&mut parser, text)?;
@@ -69,27 +66,6 @@ fn parse_all(parser: &mut Parser<'_>, text: &str) -> Result<Vec<Statement>> {
             return Err(near(&next, text));
         }
     }
-}
-
-/// `CURRENT_USER()` with parentheses is not PostgreSQL, but the founding discovery query and other engines write it so.
-fn without_empty_call_after_current_user(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
-    let is_user = |token: &Token| {
-        matches!(token, Token::Word(w) if w.quote_style.is_none()
-            && matches!(w.keyword, Keyword::CURRENT_USER | Keyword::SESSION_USER | Keyword::CURRENT_ROLE))
-    };
-    let significant: Vec<usize> =
-        (0..tokens.len()).filter(|i| !matches!(tokens[*i].token, Token::Whitespace(_))).collect();
-    let mut dropped = vec![false; tokens.len()];
-    for window in significant.windows(3) {
-        if is_user(&tokens[window[0]].token)
-            && tokens[window[1]].token == Token::LParen
-            && tokens[window[2]].token == Token::RParen
-        {
-            dropped[window[1]] = true;
-            dropped[window[2]] = true;
-        }
-    }
-    tokens.into_iter().zip(dropped).filter(|(_, dropped)| !dropped).map(|(token, _)| token).collect()
 }
 
 fn near(token: &TokenWithSpan, text: &str) -> Error {

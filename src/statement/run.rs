@@ -6,9 +6,7 @@ use std::sync::Arc;
 use datafusion::execution::session_state::SessionState;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::optimizer::OptimizerContext;
-use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 
 use super::bind::Bound;
 use super::context::Context;
@@ -51,13 +49,4 @@ pub fn task_context(state: &SessionState) -> Arc<TaskContext> {
         HashMap::new(),
         Arc::clone(state.runtime_env()),
     ))
-}
-
-/// Folds the arguments of table functions, which must be constants.
-pub fn simplifier(state: &SessionState, context: &Context) -> ExprSimplifier {
-    let simplify = SimplifyContext::builder()
-        .with_config_options(Arc::clone(state.config_options()))
-        .with_query_execution_start_time(Some(context.transaction_started))
-        .build();
-    ExprSimplifier::new(simplify)
 }
