@@ -165,6 +165,7 @@ fn serve(config: &Config) -> Ended {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(config.threads.get())
         .thread_name("pgmesh")
+        .thread_stack_size(crate::statement::limits::THREAD_STACK_BYTES)
         .enable_all()
         .build()
         .map_err(|error| Failure::said(format!("cannot start threads: {error}")))?;

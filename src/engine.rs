@@ -11,9 +11,15 @@ use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
+use tokio::sync::Semaphore;
+
+use crate::error::{Error, Result};
 
 /// How many time zones have a prepared engine state; more are built when asked for.
 const TIME_ZONES_KEPT_MAX: usize = 64;
+/// Statements planned at the same time: this many for each core, and never fewer than the minimum.
+const PLANNING_PER_CORE: usize = 4;
+const PLANNING_MIN: usize = 8;
 /// How many consumers an out-of-memory log line names.
 const MEMORY_CONSUMERS_NAMED: usize = 5;
 
@@ -35,6 +41,8 @@ pub struct Engine {
     runtime: Arc<RuntimeEnv>,
     base: Arc<SessionState>,
     by_time_zone: Mutex<HashMap<String, Arc<SessionState>>>,
+    /// Statements that are planned at the same time.
+    planning: Arc<Semaphore>,
 }
 
 impl Engine {
@@ -60,7 +68,23 @@ impl Engine {
             .with_runtime_env(Arc::clone(&runtime))
             .with_default_features()
             .build();
-        Ok(Self { runtime, base: Arc::new(base), by_time_zone: Mutex::default() })
+        let planning = Arc::new(Semaphore::new((limits.parallelism * PLANNING_PER_CORE).max(PLANNING_MIN)));
+        Ok(Self { runtime, base: Arc::new(base), by_time_zone: Mutex::default(), planning })
+    }
+
+    /// Does work that may keep a core busy for long, such as planning, away from the threads that serve connections. What
+    /// was begun goes on when its caller no longer waits, and holds its place until it is done.
+    ///
+    /// # Errors
+    /// What `work` gives; a panic in it is an internal error.
+    pub async fn plan<T: Send + 'static>(&self, work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+        let place = Arc::clone(&self.planning).acquire_owned().await.map_err(Error::internal)?;
+        let handle = tokio::runtime::Handle::current();
+        let planned = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            handle.block_on(work)
+        });
+        planned.await.unwrap_or_else(|panic| Err(Error::internal(panic)))
     }
 
     pub fn runtime(&self) -> &Arc<RuntimeEnv> {

@@ -5,7 +5,6 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A five-character SQLSTATE (PostgreSQL 15, appendix A).
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -27,6 +26,7 @@ impl SqlState {
     pub const ARRAY_SUBSCRIPT_ERROR: Self = Self("2202E");
     pub const INVALID_TEXT_REPRESENTATION: Self = Self("22P02");
     pub const INVALID_BINARY_REPRESENTATION: Self = Self("22P03");
+    pub const INVALID_REGULAR_EXPRESSION: Self = Self("2201B");
     pub const INVALID_DATETIME_FORMAT: Self = Self("22007");
     pub const ACTIVE_SQL_TRANSACTION: Self = Self("25001");
     pub const READ_ONLY_SQL_TRANSACTION: Self = Self("25006");
@@ -147,9 +147,8 @@ impl Error {
 
     /// An internal failure: the cause goes to the log under an id, the client sees `XX000` and the id.
     pub fn internal(cause: impl fmt::Display) -> Self {
-        static NEXT_ID: AtomicU64 = AtomicU64::new(1);
-        let started = std::process::id();
-        let id = format!("{started:x}-{:x}", NEXT_ID.fetch_add(1, Ordering::Relaxed));
+        // random, so that it tells nothing about the errors of others
+        let id = format!("{:016x}", rand::random::<u64>());
         tracing::error!(error_id = %id, cause = %cause, "internal error");
         Self::new(SqlState::INTERNAL_ERROR, format!("internal error {id}"))
             .hint("The server's log has the cause under this id.")

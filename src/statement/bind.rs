@@ -3,7 +3,7 @@
 //! The planner is shown exactly the relations that were resolved here, each already behind the fence, and a fixed list of
 //! functions. A name that the principal may not discover is answered exactly as one that does not exist.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -21,12 +21,12 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::planner::{NullOrdering, ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::resolve::resolve_table_references;
-use datafusion::sql::sqlparser::ast::{ObjectName, Statement, visit_relations};
+use datafusion::sql::sqlparser::ast::{ObjectName, Statement, TableFactor, Visit, Visitor, visit_relations};
 
 use super::context::Context;
 use super::fault::from_engine;
 use super::functions::session_function;
-use super::{parse, system};
+use super::{allowed, limits, parse, system};
 use crate::access::decide::Access;
 use crate::access::filter::CompiledScope;
 use crate::access::secure::SecuredTable;
@@ -60,21 +60,27 @@ pub async fn bind(
             format!("a statement may name {RELATIONS_PER_STATEMENT_MAX} relations"),
         ));
     }
-    let mut sources = HashMap::with_capacity(relations.len());
-    for reference in relations {
-        let provider = relation(&reference, context).await.map_err(|e| at_relation(e, statement, &reference, text))?;
-        sources.insert(reference, provider_as_source(provider));
-    }
-    let planner = Planner { state: &state, context, sources };
     let DfStatement::Statement(inner) = statement else {
         return Err(Error::unsupported("only queries can be planned"));
     };
+    let functions = functions_in_from(inner);
+    let mut sources = HashMap::with_capacity(relations.len());
+    for reference in relations {
+        match relation(&reference, context).await {
+            Ok(provider) => _ = sources.insert(reference, provider_as_source(provider)),
+            // a function in FROM is named like a relation; the planner asks for it as a function
+            Err(_) if functions.contains(reference.table()) => {}
+            Err(error) => return Err(at_relation(error, inner, &reference, text)),
+        }
+    }
+    let planner = Planner { state: &state, context, sources };
     let plan = SqlToRel::new_with_options(&planner, parser_options())
         .sql_statement_to_plan_with_context(
             (**inner).clone(),
             &mut PlannerContext::new().with_prepare_param_data_types(parameters),
         )
         .map_err(from_engine)?;
+    limits::check_plan(&plan)?;
     Ok(Bound { plan, state })
 }
 
@@ -149,15 +155,34 @@ fn denied(table: &str, product: &Product) -> Error {
 }
 
 /// Adds the place where the relation stands in the statement, as PostgreSQL does for 42P01.
-fn at_relation(error: Error, statement: &DfStatement, reference: &TableReference, text: &str) -> Error {
+fn at_relation(error: Error, statement: &Statement, reference: &TableReference, text: &str) -> Error {
     if error.sqlstate() != SqlState::UNDEFINED_TABLE {
         return error;
     }
-    let DfStatement::Statement(statement) = statement else { return error };
     match span_of(statement, reference, text) {
         Some(position) => error.position(position),
         None => error,
     }
+}
+
+/// Names that stand in FROM with arguments.
+fn functions_in_from(statement: &Statement) -> HashSet<String> {
+    struct Calls(HashSet<String>);
+    impl Visitor for Calls {
+        type Break = ();
+        fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+            if let TableFactor::Table { name, args: Some(_), .. } = factor
+                && let Some(last) = name.0.last().and_then(|part| part.as_ident())
+            {
+                let folded = if last.quote_style.is_some() { last.value.clone() } else { last.value.to_lowercase() };
+                self.0.insert(folded);
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut calls = Calls(HashSet::new());
+    _ = statement.visit(&mut calls);
+    calls.0
 }
 
 fn span_of(statement: &Statement, reference: &TableReference, text: &str) -> Option<usize> {
@@ -253,7 +278,7 @@ impl ContextProvider for Planner<'_> {
         args: Vec<Expr>,
     ) -> datafusion::common::Result<Arc<dyn TableSource>> {
         let name = function_name(name);
-        let Some(function) = self.state.table_functions().get(name) else {
+        let Some(function) = allowed::table(self.state, name) else {
             let error = Error::new(SqlState::UNDEFINED_FUNCTION, format!("function {name} does not exist"));
             return Err(DataFusionError::External(Box::new(error)));
         };
@@ -281,19 +306,19 @@ impl ContextProvider for Planner<'_> {
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
         let name = function_name(name);
-        session_function(name, self.context).or_else(|| self.state.scalar_functions().get(name).cloned())
+        session_function(name, self.context).or_else(|| allowed::scalar(self.state, name))
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {
-        self.state.higher_order_functions().get(function_name(name)).cloned()
+        allowed::higher_order(self.state, function_name(name))
     }
 
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
-        self.state.aggregate_functions().get(function_name(name)).cloned()
+        allowed::aggregate(self.state, function_name(name))
     }
 
     fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
-        self.state.window_functions().get(function_name(name)).cloned()
+        allowed::window(self.state, function_name(name))
     }
 
     fn get_variable_type(&self, _: &[String]) -> Option<DataType> {

@@ -2,20 +2,23 @@
 //!
 //! Pure: no catalog, no session. A statement that pgmesh does not run is refused here with PostgreSQL's code for it.
 
+use std::ops::ControlFlow;
+
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::{
     AnalyzeFormatKind, CloseCursor, ContextModifier, Declare, DeclareType, DiscardObject, Expr, FetchDirection, Ident,
-    ObjectName, Query, Reset, Set, SetExpr, Statement, TransactionAccessMode, TransactionIsolationLevel,
-    TransactionMode, UnaryOperator, UtilityOption, Value, ValueWithSpan,
+    ObjectName, Query, Reset, Select, Set, SetExpr, Statement, TableFactor, TransactionAccessMode,
+    TransactionIsolationLevel, TransactionMode, UnaryOperator, UtilityOption, Value, ValueWithSpan, Visit, Visitor,
 };
 
+use super::limits;
 use crate::error::{Error, Result, SqlState};
 use crate::settings::parse_bool;
 
 /// Everything that can run.
 #[derive(Clone, Debug)]
 pub enum Command {
-    /// SELECT, VALUES, TABLE, WITH.
+    /// SELECT, VALUES, WITH.
     Query(Box<DfStatement>),
     Explain {
         query: Box<DfStatement>,
@@ -177,24 +180,48 @@ fn forward_only() -> Error {
     Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "cursor can only scan forward")
 }
 
-/// Queries may hide writes and locks.
+/// A query may hide a write, a lock or a sample at any depth; and GROUP BY may stand for more than it says.
 fn check_query(query: &Query) -> Result<()> {
-    if !query.locks.is_empty() {
-        return Err(read_only("SELECT FOR UPDATE"));
+    match query.visit(&mut Hidden) {
+        ControlFlow::Continue(()) => limits::check_grouping_sets(query),
+        ControlFlow::Break(error) => Err(error),
     }
-    match query.body.as_ref() {
-        SetExpr::Insert(_) => return Err(read_only("INSERT")),
-        SetExpr::Update(_) => return Err(read_only("UPDATE")),
-        SetExpr::Delete(_) => return Err(read_only("DELETE")),
-        SetExpr::Merge(_) => return Err(read_only("MERGE")),
-        SetExpr::Select(select) if select.into.is_some() => return Err(read_only("SELECT INTO")),
-        _ => {}
+}
+
+/// Finds what only looks like a query.
+struct Hidden;
+
+impl Visitor for Hidden {
+    type Break = Error;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Error> {
+        if !query.locks.is_empty() {
+            return ControlFlow::Break(read_only("SELECT FOR UPDATE"));
+        }
+        match query.body.as_ref() {
+            SetExpr::Insert(_) => ControlFlow::Break(read_only("INSERT")),
+            SetExpr::Update(_) => ControlFlow::Break(read_only("UPDATE")),
+            SetExpr::Delete(_) => ControlFlow::Break(read_only("DELETE")),
+            SetExpr::Merge(_) => ControlFlow::Break(read_only("MERGE")),
+            _ => ControlFlow::Continue(()),
+        }
     }
-    let with = query.with.iter().flat_map(|with| &with.cte_tables);
-    for cte in with {
-        check_query(&cte.query)?;
+
+    fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Error> {
+        if select.into.is_some() { ControlFlow::Break(read_only("SELECT INTO")) } else { ControlFlow::Continue(()) }
     }
-    Ok(())
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Error> {
+        match factor {
+            TableFactor::Table { sample: Some(_), .. } => {
+                ControlFlow::Break(Error::unsupported("TABLESAMPLE is not supported"))
+            }
+            TableFactor::Table { version: Some(_), .. } => {
+                ControlFlow::Break(Error::unsupported("time travel is not supported yet"))
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    }
 }
 
 fn explain(
@@ -464,6 +491,8 @@ mod tests {
             "select * into x from sales.orders",
             "select * from sales.orders for update",
             "with x as (insert into t values (1) returning *) select * from x",
+            "select * from (select * from sales.orders for update) t",
+            "select (select 1 into foo)",
         ] {
             assert_eq!(one(sql).unwrap_err().sqlstate(), SqlState::READ_ONLY_SQL_TRANSACTION, "{sql}");
         }
@@ -471,9 +500,14 @@ mod tests {
 
     #[test]
     fn side_doors_are_refused() {
-        for sql in
-            ["load data inpath '/etc' into table x", "copy (select 1) to '/tmp/x'", "vacuum", "pragma x", "install x"]
-        {
+        for sql in [
+            "load data inpath '/etc' into table x",
+            "copy (select 1) to '/tmp/x'",
+            "select * from sales.orders tablesample system (1)",
+            "vacuum",
+            "pragma x",
+            "install x",
+        ] {
             let error = one(sql).unwrap_err();
             assert!(
                 [SqlState::FEATURE_NOT_SUPPORTED, SqlState::SYNTAX_ERROR].contains(&error.sqlstate()),

@@ -149,6 +149,10 @@ fn from_plan(message: &str) -> Error {
 
 fn from_execution(message: &str) -> Error {
     let lower = message.to_ascii_lowercase();
+    if lower.contains("regex") {
+        return Error::new(SqlState::INVALID_REGULAR_EXPRESSION, "invalid regular expression")
+            .detail(message.lines().last().unwrap_or_default().to_owned());
+    }
     let sqlstate = if lower.contains("divide by zero") || lower.contains("division by zero") {
         return Error::new(SqlState::DIVISION_BY_ZERO, "division by zero");
     } else if lower.contains("overflow") || lower.contains("out of range") {

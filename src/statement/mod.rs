@@ -9,15 +9,18 @@
 //! A statement sees its [`Context`] and nothing else: no session, no socket. What only the session can do comes back as
 //! [`Outcome::Session`].
 
+mod allowed;
 pub mod bind;
 pub mod classify;
 mod command;
 pub mod context;
 mod fault;
 mod functions;
+pub mod limits;
 mod names;
 pub mod parse;
 mod run;
+mod sized;
 pub mod system;
 
 use std::sync::Arc;
@@ -33,6 +36,7 @@ use context::Context;
 pub use fault::from_engine;
 pub use parse::{Parsed, parse};
 
+use crate::access::lint::Secured;
 use crate::error::Result;
 
 /// What a client learns about a statement before it runs (ParameterDescription and RowDescription).
@@ -62,26 +66,28 @@ pub struct Rows {
 
 /// Finds out parameters and columns without running anything. `declared` are the types that the client gave.
 pub async fn describe(parsed: &Parsed, declared: &[Option<DataType>], context: &Context) -> Result<Description> {
+    let (query, explained) = match &parsed.command {
+        Command::Query(query) => (query, false),
+        Command::Explain { query, .. } => (query, true),
+        Command::Show(name) => return Ok(columns_only(command::show::schema(name))),
+        Command::ShowAll => return Ok(columns_only(command::show::all_schema())),
+        Command::Session(_) => return Ok(Description { parameters: Vec::new(), columns: None }),
+    };
     let declared: Vec<Option<FieldRef>> =
         declared.iter().map(|declared| declared.clone().map(bind::parameter_field)).collect();
-    match &parsed.command {
-        Command::Query(query) => {
-            let bound = bind::bind(query, &parsed.text, declared.clone(), context).await?;
-            let parameters = bind::parameter_types(&bound.plan, &declared)?;
-            let typed = bind::with_parameters(bound.plan, &typed_nulls(&parameters)?)?;
-            let analysed = run::analyse(&Bound { plan: typed, state: bound.state })?;
-            let columns = result_schema(query, analysed.schema().as_arrow());
-            Ok(Description { parameters, columns: Some(columns) })
+    let (query, text, planning) = (query.clone(), Arc::clone(&parsed.text), context.clone());
+    let describing = async move {
+        let bound = bind::bind(&query, &text, declared.clone(), &planning).await?;
+        let parameters = bind::parameter_types(&bound.plan, &declared)?;
+        if explained {
+            return Ok(Description { parameters, columns: Some(command::explain::schema()) });
         }
-        Command::Explain { query, .. } => {
-            let bound = bind::bind(query, &parsed.text, declared.clone(), context).await?;
-            let parameters = bind::parameter_types(&bound.plan, &declared)?;
-            Ok(Description { parameters, columns: Some(command::explain::schema()) })
-        }
-        Command::Show(name) => Ok(columns_only(command::show::schema(name))),
-        Command::ShowAll => Ok(columns_only(command::show::all_schema())),
-        Command::Session(_) => Ok(Description { parameters: Vec::new(), columns: None }),
-    }
+        let typed = bind::with_parameters(bound.plan, &typed_nulls(&parameters)?)?;
+        let analysed = run::analyse(&Bound { plan: typed, state: bound.state })?;
+        let columns = result_schema(&query, analysed.schema().as_arrow());
+        Ok(Description { parameters, columns: Some(columns) })
+    };
+    context.mesh.engine.plan(Box::pin(describing)).await
 }
 
 fn columns_only(columns: SchemaRef) -> Description {
@@ -97,15 +103,13 @@ fn typed_nulls(types: &[DataType]) -> Result<Vec<ScalarValue>> {
 pub async fn execute(parsed: &Parsed, parameters: &[ScalarValue], context: &Context) -> Result<Outcome> {
     match &parsed.command {
         Command::Query(query) => {
-            let bound = bind_with(query, &parsed.text, parameters, context).await?;
-            let secured = run::secure(&bound, context).await?;
+            let (secured, bound) = plan(query, &parsed.text, parameters, context).await?;
             let schema = result_schema(query, &secured.schema());
             let stream = run::stream(&secured, &bound.state)?;
             Ok(Outcome::Rows(Rows { schema, stream, tag: "SELECT" }))
         }
         Command::Explain { query, analyze, verbose } => {
-            let bound = bind_with(query, &parsed.text, parameters, context).await?;
-            let secured = run::secure(&bound, context).await?;
+            let (secured, bound) = plan(query, &parsed.text, parameters, context).await?;
             command::explain::explain(&secured, &bound, *analyze, *verbose).await.map(Outcome::Rows)
         }
         Command::Show(name) => command::show::show(name, context).map(Outcome::Rows),
@@ -114,10 +118,22 @@ pub async fn execute(parsed: &Parsed, parameters: &[ScalarValue], context: &Cont
     }
 }
 
-async fn bind_with(query: &DfStatement, text: &str, parameters: &[ScalarValue], context: &Context) -> Result<Bound> {
+/// From the parsed query to a plan that may run, away from the threads that serve connections.
+async fn plan(
+    query: &DfStatement,
+    text: &Arc<str>,
+    parameters: &[ScalarValue],
+    context: &Context,
+) -> Result<(Secured, Bound)> {
     let types = parameters.iter().map(|value| Some(bind::parameter_field(value.data_type()))).collect();
-    let Bound { plan, state } = bind::bind(query, text, types, context).await?;
-    Ok(Bound { plan: bind::with_parameters(plan, parameters)?, state })
+    let (query, text, parameters, planning) = (query.clone(), Arc::clone(text), parameters.to_vec(), context.clone());
+    let securing = async move {
+        let Bound { plan, state } = bind::bind(&query, &text, types, &planning).await?;
+        let bound = Bound { plan: bind::with_parameters(plan, &parameters)?, state };
+        let secured = run::secure(&bound, &planning).await?;
+        Ok((secured, bound))
+    };
+    context.mesh.engine.plan(Box::pin(securing)).await
 }
 
 /// The result's columns under the names that PostgreSQL would give them.

@@ -10,15 +10,14 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
 use super::classify::{Command, classify};
+use super::limits;
 use crate::access::tokens::tokens;
 use crate::error::{Error, Result, SqlState};
 
-/// How deeply expressions and subqueries may nest.
-const RECURSION_DEPTH_MAX: usize = 100;
+/// How deeply parentheses and subqueries may nest: the parser's own count. Chains of operators are counted by `limits`.
+const RECURSION_DEPTH_MAX: usize = 200;
 /// How many statements one simple query may hold.
 const STATEMENTS_PER_QUERY_MAX: usize = 1_000;
-/// How many tokens one query string may hold.
-const TOKENS_MAX: usize = 1_000_000;
 
 /// One statement, understood but not yet bound to anything.
 #[derive(Clone, Debug)]
@@ -35,9 +34,7 @@ pub struct Parsed {
 pub fn parse(text: &str) -> Result<Vec<Parsed>> {
     let shared: Arc<str> = Arc::from(text);
     let tokens = tokens(text).map_err(|e| syntax_error(&e.message, position(text, e.location)))?;
-    if tokens.len() > TOKENS_MAX {
-        return Err(Error::new(SqlState::STATEMENT_TOO_COMPLEX, format!("a query may have {TOKENS_MAX} tokens")));
-    }
+    limits::check_tokens(&tokens)?;
     let mut parser =
         Parser::new(&PostgreSqlDialect {}).with_recursion_limit(RECURSION_DEPTH_MAX).with_tokens_with_locations(tokens);
     let statements = parse_all(&mut parser, text)?;
