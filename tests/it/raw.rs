@@ -169,6 +169,33 @@ impl<S: Stream> Client<S> {
         }
     }
 
+    /// The next message that is not part of a result's rows, and how many rows came before it.
+    pub async fn after_rows(&mut self) -> (usize, Message) {
+        let skipped = tokio::time::timeout(PATIENCE, async {
+            let mut rows = 0;
+            loop {
+                while self.buffer.len() >= 5 && matches!(self.buffer[0], b'D' | b'T') {
+                    let length = i32::from_be_bytes(self.buffer[1..5].try_into().unwrap()) as usize;
+                    if self.buffer.len() <= length {
+                        break;
+                    }
+                    rows += usize::from(self.buffer[0] == b'D');
+                    self.buffer.advance(length + 1);
+                }
+                if self.buffer.first().is_some_and(|kind| !matches!(kind, b'D' | b'T')) {
+                    return rows;
+                }
+                self.buffer.reserve(1 << 16);
+                if self.stream.read_buf(&mut self.buffer).await.unwrap_or(0) == 0 {
+                    return rows;
+                }
+            }
+        });
+        let rows = skipped.await.unwrap_or_else(|_| panic!("the rows do not end"));
+        let next = self.receive().await;
+        (rows, next.unwrap_or_else(|| Message { kind: 0, body: Bytes::from_static(b"closed") }))
+    }
+
     /// Whether the server says nothing for a while.
     pub async fn is_silent(&mut self, time: Duration) -> bool {
         tokio::time::timeout(time, self.next()).await.is_err()
@@ -203,7 +230,11 @@ impl<S: Stream> Client<S> {
     pub async fn rows(&mut self, sql: &str) -> Vec<String> {
         let lines = self.query(sql).await;
         let told = |line: &String| line.starts_with("Row ") || line.starts_with("Error ");
-        lines.into_iter().filter(told).map(|line| line.strip_prefix("Row ").map_or(line.clone(), str::to_owned)).collect()
+        lines
+            .into_iter()
+            .filter(told)
+            .map(|line| line.strip_prefix("Row ").map_or(line.clone(), str::to_owned))
+            .collect()
     }
 }
 
@@ -345,7 +376,9 @@ pub fn parse(name: &str, sql: &str, types: &[i32]) -> Vec<u8> {
     put_string(&mut body, name);
     put_string(&mut body, sql);
     body.put_i16(i16::try_from(types.len()).unwrap());
-    types.iter().for_each(|oid| body.put_i32(*oid));
+    for oid in types {
+        body.put_i32(*oid);
+    }
     message(b'P', &body)
 }
 
@@ -355,13 +388,7 @@ pub fn bind(portal: &str, statement: &str, values: &[Option<&str>]) -> Vec<u8> {
     bind_with(portal, statement, &[], &values, &[])
 }
 
-pub fn bind_with(
-    portal: &str,
-    statement: &str,
-    formats: &[i16],
-    values: &[Option<&[u8]>],
-    results: &[i16],
-) -> Vec<u8> {
+pub fn bind_with(portal: &str, statement: &str, formats: &[i16], values: &[Option<&[u8]>], results: &[i16]) -> Vec<u8> {
     let mut body = BytesMut::new();
     put_string(&mut body, portal);
     put_string(&mut body, statement);
@@ -411,7 +438,9 @@ pub fn run(sql: &str) -> Vec<u8> {
 
 fn with_strings(kind: u8, start: &[u8], texts: &[&str]) -> Vec<u8> {
     let mut body = BytesMut::from(start);
-    texts.iter().for_each(|text| put_string(&mut body, text));
+    for text in texts {
+        put_string(&mut body, text);
+    }
     message(kind, &body)
 }
 
@@ -422,7 +451,9 @@ fn put_string(body: &mut BytesMut, text: &str) {
 
 fn put_formats(body: &mut BytesMut, formats: &[i16]) {
     body.put_i16(i16::try_from(formats.len()).unwrap());
-    formats.iter().for_each(|format| body.put_i16(*format));
+    for format in formats {
+        body.put_i16(*format);
+    }
 }
 
 /// The client's side of SCRAM-SHA-256 (RFC 5802 and 7677) and of its form with channel binding (RFC 5929).
