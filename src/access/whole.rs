@@ -118,8 +118,10 @@ impl ExecutionPlan for WholeScanExec {
         Ok(Arc::clone(statistics))
     }
 
+    /// A limit is handed down by [`Self::with_fetch`] alone, which says whether it was taken: deltalake's scan without
+    /// columns (`select 1 from t limit 3`) claims to pass limits on and has nobody to pass them to.
     fn supports_limit_pushdown(&self) -> bool {
-        true
+        false
     }
 
     fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {

@@ -64,6 +64,8 @@ pub struct Session {
     statements: HashMap<String, Arc<Prepared>>,
     portals: HashMap<String, Portal>,
     transaction: Transaction,
+    /// The settings before the implicit transaction that runs: an error undoes what its statements set.
+    before_implicit: Option<Settings>,
 }
 
 impl Session {
@@ -81,6 +83,7 @@ impl Session {
             statements: HashMap::new(),
             portals: HashMap::new(),
             transaction: Transaction::default(),
+            before_implicit: None,
         })
     }
 
@@ -132,6 +135,9 @@ impl Session {
 
     async fn execute(&mut self, parsed: &Parsed, parameters: &[ScalarValue]) -> Result<Executed> {
         self.check_transaction(parsed)?;
+        if self.status() == Status::Idle && self.before_implicit.is_none() {
+            self.before_implicit = Some(self.settings.lock().clone());
+        }
         let context = self.context()?;
         match statement::execute(parsed, parameters, &context).await? {
             Outcome::Rows(rows) => Ok(Executed::Rows(rows)),
@@ -286,14 +292,24 @@ impl Session {
         self.portals.remove(name);
     }
 
-    /// An error happened: an open transaction fails, and its portals end.
+    /// An error happened: an open transaction fails, and its portals end. An implicit one is undone at once.
     pub fn fail(&mut self) {
         self.transaction.fail();
         self.portals.clear();
+        if let (Status::Idle, Some(before)) = (self.status(), self.before_implicit.take()) {
+            *self.settings.lock() = before;
+        }
+    }
+
+    /// A simple query begins: it has no use for the unnamed statement and portal, and PostgreSQL drops them.
+    pub fn begin_simple_query(&mut self) {
+        self.close_statement("");
+        self.close_portal("");
     }
 
     /// Sync, or the end of a simple query: an implicit transaction ends, and with it its portals.
     pub fn end_implicit_transaction(&mut self) {
+        self.before_implicit = None;
         if self.status() == Status::Idle {
             self.portals.clear();
             self.settings.lock().end_local();

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DataFusionError, ScalarValue, TableReference};
 use datafusion::config::ConfigOptions;
 use datafusion::datasource::cte_worktable::CteWorkTable;
@@ -205,6 +206,7 @@ fn span_of(statement: &Statement, reference: &TableReference, text: &str) -> Opt
 /// The types of `$1`, `$2`, … that planning found out, text where it could not.
 pub fn parameter_types(plan: &LogicalPlan, known: &[Option<FieldRef>]) -> Result<Vec<DataType>> {
     let inferred = plan.get_parameter_fields().map_err(from_engine)?;
+    let cast = types_by_cast(plan)?;
     let mut count = known.len();
     for name in inferred.keys() {
         count = count.max(parameter_number(name)?);
@@ -212,10 +214,30 @@ pub fn parameter_types(plan: &LogicalPlan, known: &[Option<FieldRef>]) -> Result
     (1..=count)
         .map(|number| {
             let declared = known.get(number - 1).and_then(Option::as_ref);
-            let found = inferred.get(&format!("${number}")).and_then(Option::as_ref);
+            let name = format!("${number}");
+            let found = inferred.get(&name).and_then(Option::as_ref).or_else(|| cast.get(&name));
             Ok(declared.or(found).map_or(DataType::Utf8, |field| field.data_type().clone()))
         })
         .collect()
+}
+
+/// `$1::int` says that the parameter is an int (PostgreSQL's `variable_coerce_param_hook`), where nothing else does.
+fn types_by_cast(plan: &LogicalPlan) -> Result<HashMap<String, FieldRef>> {
+    let mut found: HashMap<String, FieldRef> = HashMap::new();
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expression| {
+            expression.apply(|part| {
+                if let Expr::Cast(cast) = part
+                    && let Expr::Placeholder(parameter) = cast.expr.as_ref()
+                {
+                    found.entry(parameter.id.clone()).or_insert_with(|| Arc::clone(&cast.field));
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })
+    .map_err(from_engine)?;
+    Ok(found)
 }
 
 /// `$7` is 7. PostgreSQL's limit on the number of parameters is 65535.

@@ -57,12 +57,23 @@ fn parse_all(parser: &mut Parser<'_>, text: &str) -> Result<Vec<Statement>> {
                 format!("one query may hold {STATEMENTS_PER_QUERY_MAX} statements"),
             ));
         }
-        statements.push(parser.parse_statement().map_err(|e| parser_error(e, text))?);
+        statements.push(statement(parser).map_err(|e| parser_error(e, text))?);
         let next = parser.peek_token();
         if next.token != Token::SemiColon && next.token != Token::EOF {
             return Err(near(&next, text));
         }
     }
+}
+
+/// `ABORT` is PostgreSQL's other word for `ROLLBACK`, which the parser does not know.
+fn statement(parser: &mut Parser<'_>) -> std::result::Result<Statement, ParserError> {
+    let is_abort = matches!(&parser.peek_token_ref().token,
+        Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("abort"));
+    if !is_abort {
+        return parser.parse_statement();
+    }
+    parser.advance_token();
+    parser.parse_rollback()
 }
 
 fn near(token: &TokenWithSpan, text: &str) -> Error {
@@ -152,6 +163,8 @@ mod tests {
         assert_eq!(error.message(), "syntax error at or near \"selec\"");
         assert_eq!(error.report().position, Some(1));
         assert_eq!(parse("select 'abc").unwrap_err().sqlstate(), SqlState::SYNTAX_ERROR);
+        assert_eq!(parse("abort; ABORT WORK; abort and chain").unwrap().len(), 3);
+        assert!(parse("abort select 1").is_err());
         let error = parse("select (1").unwrap_err();
         assert_eq!(error.message(), "syntax error at end of input");
     }

@@ -185,8 +185,11 @@ impl Connection {
                 self.sync();
                 Ok(())
             }
+            // passwords were due earlier, and no COPY runs: PostgreSQL ignores COPY messages then
+            Frontend::Password(_) => Err(Error::fatal(SqlState::PROTOCOL_VIOLATION, "unexpected password message")),
+            Frontend::Copy => Ok(()),
+            _ if self.skipping => Ok(()),
             Frontend::Query(_) | Frontend::FunctionCall | Frontend::Malformed { kind: b'Q' | b'F', .. } => {
-                self.skipping = false;
                 let result = match message {
                     Frontend::Query(text) => self.simple_query(&text).await,
                     Frontend::Malformed { error, .. } => Err(error),
@@ -200,10 +203,6 @@ impl Connection {
                 reply::ready(&mut self.channel.output, self.session.status());
                 Ok(())
             }
-            // passwords were due earlier, and no COPY runs: PostgreSQL ignores COPY messages then
-            Frontend::Password(_) => Err(Error::fatal(SqlState::PROTOCOL_VIOLATION, "unexpected password message")),
-            Frontend::Copy => Ok(()),
-            _ if self.skipping => Ok(()),
             Frontend::Flush => self.channel.flush().await,
             message => {
                 if let Err(error) = self.extended(message).await {
@@ -233,6 +232,7 @@ impl Connection {
     }
 
     async fn simple_query(&mut self, text: &str) -> Result<()> {
+        self.session.begin_simple_query();
         let statements = statement::parse(text)?;
         if statements.is_empty() {
             reply::empty_query(&mut self.channel.output);

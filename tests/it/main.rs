@@ -2,7 +2,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where something is not as it should be, helpers included")]
 
+mod discovery;
 mod encoding;
+mod limits;
 mod postgres;
+mod protocol;
+mod raw;
 mod sample_mesh;
+mod serving;
 mod tidy;

@@ -39,7 +39,12 @@ pub fn instance() -> Option<&'static Postgres> {
 impl Postgres {
     /// Opens a connection as the superuser.
     pub fn connect(&self) -> Client {
-        Client::connect(&self.sockets.join(format!(".s.PGSQL.{PORT}")))
+        Client::connect(&self.socket())
+    }
+
+    /// Where other clients connect, as `postgres` to the database of that name.
+    pub fn socket(&self) -> PathBuf {
+        self.sockets.join(format!(".s.PGSQL.{PORT}"))
     }
 }
 
