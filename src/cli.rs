@@ -162,14 +162,7 @@ fn execute(command: Command, out: &mut dyn Write) -> Ended {
 fn serve(config: &Config) -> Ended {
     config.validate().map_err(Failure::said)?;
     telemetry_for(&config.common)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(config.threads.get())
-        .thread_name("pgmesh")
-        .thread_stack_size(crate::statement::limits::THREAD_STACK_BYTES)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::said(format!("cannot start threads: {error}")))?;
-    runtime.block_on(crate::server::run(config)).map_err(Failure::said)?;
+    crate::server::serve(config).map_err(Failure::said)?;
     Ok(Outcome::Done)
 }
 

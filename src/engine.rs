@@ -15,6 +15,9 @@ use tokio::sync::Semaphore;
 
 use crate::error::{Error, Result};
 
+/// Stack of every thread that handles statements: parser, planner and optimizer recurse along a statement's nesting, which
+/// `statement::limits` bounds. Only what is used of it takes memory.
+pub const THREAD_STACK_BYTES: usize = 64 * 1024 * 1024;
 /// How many time zones have a prepared engine state; more are built when asked for.
 const TIME_ZONES_KEPT_MAX: usize = 64;
 /// Statements planned at the same time: this many for each core, and never fewer than the minimum.

@@ -40,6 +40,8 @@ pub enum StartError {
     Credentials(#[from] crate::delta::DeltaError),
     #[error("cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
+    #[error("cannot start threads: {0}")]
+    Threads(io::Error),
     #[error("the operating system has no random numbers")]
     NoRandomness,
 }
@@ -193,11 +195,23 @@ fn log_problems(catalog: &Live) {
     }
 }
 
-/// Starts, says where it listens, serves until SIGTERM or SIGINT.
+/// Starts the threads that serve, and serves until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// When the server cannot start.
-pub async fn run(config: &Config) -> Result<(), StartError> {
+pub fn serve(config: &Config) -> Result<(), StartError> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(config.threads.get())
+        .thread_name("pgmesh")
+        .thread_stack_size(engine::THREAD_STACK_BYTES)
+        .enable_all()
+        .build()
+        .map_err(StartError::Threads)?;
+    runtime.block_on(run(config))
+}
+
+/// Starts, says where it listens, serves until SIGTERM or SIGINT.
+async fn run(config: &Config) -> Result<(), StartError> {
     let server = Server::start(config).await?;
     announce(&server);
     let stop = CancellationToken::new();

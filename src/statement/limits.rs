@@ -17,6 +17,7 @@ use crate::error::{Error, Result, SqlState};
 /// How many tokens one query string may hold.
 const TOKENS_MAX: usize = 200_000;
 /// How deep operators, subqueries and parentheses may nest: an upper bound that tokens give. `1+1+…` nests once a term.
+/// [`THREAD_STACK_BYTES`](crate::engine::THREAD_STACK_BYTES) has room for it.
 const NESTING_MAX: usize = 2_000;
 /// How many nodes a plan may have, subqueries included. A CTE counts as often as it is used.
 const PLAN_NODES_MAX: usize = 10_000;
@@ -24,9 +25,6 @@ const PLAN_NODES_MAX: usize = 10_000;
 const PLAN_DEPTH_MAX: usize = 500;
 /// How many grouping sets GROUPING SETS, CUBE and ROLLUP may stand for (PostgreSQL's limit).
 const GROUPING_SETS_MAX: usize = 4_096;
-/// Stack of every thread that handles statements: enough for [`NESTING_MAX`] and [`PLAN_DEPTH_MAX`]. Only what is used of it
-/// takes memory.
-pub const THREAD_STACK_BYTES: usize = 64 * 1024 * 1024;
 
 /// Refuses text whose nesting could be too deep for a recursive parser.
 ///
@@ -196,6 +194,7 @@ fn too_complex(message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
 mod tests {
     use super::*;
     use crate::access::tokens::tokens;
+    use crate::engine::THREAD_STACK_BYTES;
     use crate::statement::parse::parse;
 
     fn checked(sql: &str) -> Result<()> {

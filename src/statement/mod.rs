@@ -16,7 +16,7 @@ mod command;
 pub mod context;
 mod fault;
 mod functions;
-pub mod limits;
+mod limits;
 mod names;
 pub mod parse;
 mod run;
