@@ -171,7 +171,8 @@ impl Mesh {
             snapshot.catalog.products.values().filter_map(|product| product.delta_port()?.location.as_ref());
         let referenced: HashSet<TableLocation> = locations.map(table_location).collect();
         self.tables.retain(&referenced);
-        let progress = Progress::start(referenced.len(), "opening tables");
+        let total = snapshot.catalog.products.values().filter(|product| product.delta_port().is_some()).count();
+        let progress = Progress::start(total, "opening tables");
         let problems = inspect::inspect(&snapshot.catalog, &self.tables, &|product| progress.advance(product)).await;
         progress.finish();
         for problem in problems.iter().take(PROBLEMS_LOGGED_MAX) {
