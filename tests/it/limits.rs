@@ -44,8 +44,8 @@ async fn a_running_statement_is_cancelled_within_a_second() {
     for sql in [ENDLESS, BUSY] {
         for extended in [false, true] {
             let mut client = Client::connect(server.address, "sales_analyst").await;
-            let begin = if extended { [run(sql), sync()].concat() } else { query(sql) };
-            client.send(&begin).await;
+            let start = if extended { [run(sql), sync()].concat() } else { query(sql) };
+            client.send(&start).await;
             if sql == ENDLESS {
                 while client.receive().await.unwrap().kind != b'D' {}
             } else {
