@@ -1,8 +1,10 @@
 //! What a principal may do with whole domains: the rows of `data_catalog.user_domain_access`, and the domains whose
 //! rows `row_domain_column` admits.
 
-use super::decide::{Access, Rulebook};
-use crate::catalog::model::{Catalog, DomainName, Effect};
+use std::collections::HashSet;
+
+use super::decide::Rulebook;
+use crate::catalog::model::{Catalog, DomainName, Effect, Product};
 
 /// One right on one domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,14 +46,25 @@ pub fn readable_via(rulebook: &Rulebook<'_>, domain: &DomainName) -> Option<Stri
     via
 }
 
-/// Rows in the order of domains, `read` before `discover`. `accesses` are the decisions about `catalog.products`, in
-/// that order; a domain is discoverable with the first product in it that is.
-pub(super) fn domain_access(catalog: &Catalog, rulebook: &Rulebook<'_>, accesses: &[Access]) -> Vec<DomainAccess> {
+/// What a principal may do with whole domains, for principals of whom nothing else is asked: in the order of domains,
+/// `read` before `discover`. Keeps no decision, and makes none about products of a domain that is discoverable already.
+#[must_use]
+pub fn domain_access(catalog: &Catalog, rulebook: &Rulebook<'_>) -> Vec<DomainAccess> {
+    domain_access_where(catalog, rulebook, |_, product| rulebook.decide(product).access.is_discoverable())
+}
+
+/// The same; `is_discoverable` answers for a product and its position in `catalog.products`. A domain is discoverable
+/// with the first product in it that is.
+pub(super) fn domain_access_where(
+    catalog: &Catalog,
+    rulebook: &Rulebook<'_>,
+    is_discoverable: impl Fn(usize, &Product) -> bool,
+) -> Vec<DomainAccess> {
+    let mut known: HashSet<&DomainName> = HashSet::new();
     let mut discover: Vec<DomainAccess> = Vec::new();
-    for (product, access) in catalog.products.values().zip(accesses) {
-        // Products are ordered by id, and so by domain in all but odd names: the search is short.
-        let is_known = || discover.iter().rev().any(|row| row.domain == product.domain);
-        if access.is_discoverable() && !is_known() {
+    for (position, product) in catalog.products.values().enumerate() {
+        if !known.contains(&product.domain) && is_discoverable(position, product) {
+            known.insert(&product.domain);
             let reasons = rulebook.decide(product).reasons;
             let via = reasons.iter().find(|reason| reason.effect == Effect::Permit && reason.discover);
             discover.push(DomainAccess {
@@ -92,6 +105,36 @@ mod tests {
     fn on_sales(effect: Effect, more: Vec<Condition>) -> Policy {
         let sales = condition("resource.domain", Test::Includes, &["sales"]);
         policy("p", vec![rule(effect, vec![[vec![sales], more].concat()])])
+    }
+
+    /// The two ways to the same rows: beside all decisions, and without keeping any.
+    #[test]
+    fn a_user_of_whom_only_domains_are_asked_gets_the_same_rows() {
+        let mut leads = product("marketing.leads");
+        leads.governance.discoverable = Discoverable::Mesh;
+        let products = vec![product("sales.a"), product("sales.b"), leads, product("marketing.none")];
+        let narrow = on_sales(Permit, vec![condition("resource.product", Test::Includes, &["b"])]);
+        let catalog = catalog(products, vec![narrow]);
+        for groups in [&[][..], &["sales"], &["marketing", "cs"], &["nobody"]] {
+            let principal = Arc::new(Principal::from(&user("ann", groups)));
+            let alone = domain_access(&catalog, &Rulebook::new(&catalog, &principal));
+            assert!(!alone.is_empty());
+            assert_eq!(alone, Visible::new(&catalog, 1, principal).domain_access(), "{groups:?}");
+        }
+    }
+
+    /// Products of a domain that is known already are not decided about.
+    #[test]
+    fn the_first_discoverable_product_settles_its_domain() {
+        let catalog = catalog(["sales.a", "sales.b", "sales.c"].map(product).to_vec(), Vec::new());
+        let principal = Principal::from(&user("ann", &["sales"]));
+        let asked = std::cell::RefCell::new(Vec::new());
+        let rows = domain_access_where(&catalog, &Rulebook::new(&catalog, &principal), |position, _| {
+            asked.borrow_mut().push(position);
+            position == 1
+        });
+        assert_eq!(rows.len(), 2);
+        assert_eq!(*asked.borrow(), [0, 1]);
     }
 
     const LEADS: &str = "marketing discover discoverable:mesh";

@@ -32,7 +32,7 @@ use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 use super::filter::{CompiledScope, RowFilter};
 use super::leakproof::is_leakproof;
 use super::scan::{SecureScanExec, generic};
-use super::whole::WholeScanExec;
+use super::whole::{ColumnEstimates, WholeScanExec};
 use crate::error::Error;
 
 /// A product's table as one principal may read it.
@@ -59,6 +59,13 @@ impl SecuredTable {
     #[must_use]
     pub fn is_whole(&self) -> bool {
         self.scope.is_whole()
+    }
+
+    /// What the raw table knows of its columns, by name.
+    fn estimates(&self) -> ColumnEstimates {
+        let statistics = self.raw.statistics().map(|statistics| statistics.column_statistics).unwrap_or_default();
+        let names = self.scope.schema.fields().iter().map(|field| field.name().clone());
+        names.zip(statistics).collect()
     }
 
     /// The hidden plan and how to check what leaves it.
@@ -181,7 +188,7 @@ impl TableProvider for SecuredTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         if self.is_whole() {
             let plan = self.raw.scan(state, projection, filters, limit).await?;
-            return Ok(Arc::new(WholeScanExec::new(Arc::clone(&self.name), plan)));
+            return Ok(Arc::new(WholeScanExec::new(Arc::clone(&self.name), plan, Arc::new(self.estimates()))));
         }
         if !filters.iter().all(|filter| is_leakproof(filter, &self.schema)) {
             return internal_err!("a predicate that may leak was pushed into the fence of {}", self.name);

@@ -2,16 +2,16 @@
 //! files, versions or sessions.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 
 use super::decide::{Access, ReadScope, Rulebook};
-use super::domains::{DomainAccess, Privilege, domain_access};
+use super::domains::{DomainAccess, Privilege, domain_access_where};
 use super::filter::CompiledScope;
 use super::fingerprint::Fingerprint;
 use super::principal::Principal;
-use crate::catalog::model::{Catalog, DomainName, Product, ProductId};
+use crate::catalog::model::{Catalog, Column, DomainName, Product, ProductId};
 
 /// Everything that one principal sees of one generation of the catalog. Immutable and shared between its sessions.
 #[derive(Debug)]
@@ -38,7 +38,9 @@ impl Visible {
     fn with_names(catalog: &Catalog, generation: u64, principal: Arc<Principal>, names: Arc<Names>) -> Self {
         let rulebook = Rulebook::new(catalog, &principal);
         let accesses: Vec<Access> = catalog.products.values().map(|product| rulebook.decide(product).access).collect();
-        let domain_access = domain_access(catalog, &rulebook, &accesses);
+        let domain_access = domain_access_where(catalog, &rulebook, |position, _| {
+            accesses.get(position).is_some_and(Access::is_discoverable)
+        });
         let readable = domain_access.iter().filter(|row| row.privilege == Privilege::Read);
         let readable_domains = readable.map(|row| row.domain.clone()).collect();
         let domains: BTreeSet<DomainName> = domain_access.iter().map(|row| row.domain.clone()).collect();
@@ -106,6 +108,33 @@ impl Visible {
         CompiledScope::compile(scope, &self.principal, &self.readable_domains, schema)
     }
 
+    /// For each of a product's declared columns, whether a mask hides it: from the principal where it may read the
+    /// product, and from anyone where it may not. [`CompiledScope`] says it, as it says it of the table's columns, so
+    /// that the catalog shows what reading does. A mask on a column that is not declared hides none.
+    #[must_use]
+    pub fn masked(&self, product: &VisibleProduct<'_>, contract: &Product) -> Vec<bool> {
+        let hidden: Vec<&str> = match product.access {
+            Access::Read(scope) => scope.hidden_columns.iter().map(String::as_str).collect(),
+            Access::Hidden | Access::DiscoverOnly => {
+                contract.governance.masks.iter().map(|mask| mask.column.as_str()).collect()
+            }
+        };
+        let mut masked = vec![false; contract.columns.len()];
+        if hidden.is_empty() {
+            return masked;
+        }
+        let schema = declared_schema(&contract.columns);
+        for column in hidden {
+            let scope = ReadScope { row_rules: Vec::new(), hidden_columns: vec![column.to_owned()] };
+            let Ok(compiled) = self.compile(&scope, &schema) else { continue };
+            let shown: BTreeSet<&str> = compiled.visible_names().collect();
+            for (declared, masked) in contract.columns.iter().zip(&mut masked) {
+                *masked |= !shown.contains(declared.name.as_str());
+            }
+        }
+        masked
+    }
+
     /// The domains that exist for the principal: those that it may read and those with a product that it may discover.
     #[must_use]
     pub fn domains(&self) -> &BTreeSet<DomainName> {
@@ -139,6 +168,12 @@ impl VisibleProduct<'_> {
     pub fn of<'c>(&self, catalog: &'c Catalog) -> Option<&'c Product> {
         catalog.products.get(self.id)
     }
+}
+
+/// The names that a contract declares, each once, as a schema. The types stand for nothing.
+fn declared_schema(columns: &[Column]) -> SchemaRef {
+    let names: BTreeSet<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    Arc::new(Schema::new(names.into_iter().map(|name| Field::new(name, DataType::Null, true)).collect::<Vec<_>>()))
 }
 
 /// The SQL names of a catalog's products: the same for every principal, so kept once for each generation.
@@ -190,32 +225,33 @@ pub struct VisibleCache {
 #[derive(Debug, Default)]
 struct CacheState {
     generation: u64,
-    names: Option<Arc<Names>>,
+    /// Empty until the first view needs them.
+    names: Arc<OnceLock<Arc<Names>>>,
     views: HashMap<Fingerprint, (u64, Arc<Visible>)>,
     /// Grows with every use.
     clock: u64,
 }
 
 impl VisibleCache {
-    /// The view of `principal` on `catalog`, which is the content of `generation`. A newer generation drops all older
+    /// The view, if it is kept. Never waits for a decision.
+    pub fn kept(&self, generation: u64, principal: &Principal) -> Option<Arc<Visible>> {
+        let mut state = self.lock();
+        state.advance_to(generation);
+        if state.generation == generation { state.touch(principal.fingerprint()) } else { None }
+    }
+
+    /// The view of `principal` on `catalog`, which is the content of `generation`. Decides about every product where the
+    /// view is not kept, so not for an async thread; equal principals at the same time may do it twice. A newer generation drops all older
     /// views; an older one, still held by a running statement, is answered without being kept.
     pub fn get(&self, catalog: &Catalog, generation: u64, principal: &Arc<Principal>) -> Arc<Visible> {
-        let key = principal.fingerprint();
-        let names = {
-            let mut state = self.lock();
-            state.advance_to(generation);
-            if state.generation != generation {
-                None
-            } else if let Some(view) = state.touch(key) {
-                return view;
-            } else {
-                state.names.clone()
-            }
-        };
-        // Deciding takes long in a large mesh, so not under the lock; two sessions may do it twice.
-        let names = names.unwrap_or_else(|| Arc::new(Names::of(catalog)));
-        let view = Arc::new(Visible::with_names(catalog, generation, Arc::clone(principal), Arc::clone(&names)));
-        self.lock().keep(key, names, &view);
+        if let Some(view) = self.kept(generation, principal) {
+            return view;
+        }
+        // Naming and deciding take long in a large mesh, so not under the lock. An older generation shares no names.
+        let names = self.lock().names_of(generation);
+        let names = Arc::clone(names.get_or_init(|| Arc::new(Names::of(catalog))));
+        let view = Arc::new(Visible::with_names(catalog, generation, Arc::clone(principal), names));
+        self.lock().keep(&view);
         view
     }
 
@@ -239,11 +275,15 @@ impl CacheState {
         Some(Arc::clone(view))
     }
 
-    fn keep(&mut self, key: Fingerprint, names: Arc<Names>, view: &Arc<Visible>) {
+    fn names_of(&self, generation: u64) -> Arc<OnceLock<Arc<Names>>> {
+        if generation == self.generation { Arc::clone(&self.names) } else { Arc::default() }
+    }
+
+    fn keep(&mut self, view: &Arc<Visible>) {
+        let key = view.fingerprint;
         if view.generation != self.generation {
             return;
         }
-        self.names.get_or_insert(names);
         if self.views.len() >= VISIBLE_PRINCIPALS_MAX && !self.views.contains_key(&key) {
             let oldest = self.views.iter().min_by_key(|(_, (used, _))| *used).map(|(key, _)| *key);
             oldest.and_then(|oldest| self.views.remove(&oldest));
@@ -256,7 +296,7 @@ impl CacheState {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::testing::{catalog, product, user};
+    use crate::access::testing::{catalog, column, mask, product, user};
     use crate::catalog::model::{AccessPolicy, Discoverable};
 
     fn principal(name: &str, groups: &[&str]) -> Arc<Principal> {
@@ -300,6 +340,39 @@ mod tests {
         mesh.products.get_mut(&ProductId("sales.a-b".to_owned())).unwrap().domain = DomainName("SALES".to_owned());
         let visible = Visible::new(&mesh, 1, principal("ann", &["sales"]));
         assert_eq!(visible.lookup("sales", "a_b").unwrap().id.0, "sales.a_b");
+    }
+
+    /// INVARIANT: `masked` is what reading hides.
+    #[test]
+    fn masks_hide_declared_columns_as_they_hide_those_of_the_table() {
+        let names = ["id", "Email", "address", "other"];
+        let mut orders = product("sales.orders");
+        orders.columns = names.map(|name| column(name, None)).to_vec();
+        orders.governance.discoverable = Discoverable::Mesh;
+        orders.governance.masks =
+            vec![mask("EMAIL", &[]), mask("address.street", &["trusted"]), mask("undeclared", &[])];
+        let mesh = catalog(vec![orders], Vec::new());
+        let masked = |groups: &[&str]| {
+            let visible = Visible::new(&mesh, 1, principal("ann", groups));
+            let orders = visible.lookup("sales", "orders").unwrap();
+            (orders.access.is_readable(), visible.masked(&orders, orders.of(&mesh).unwrap()))
+        };
+        assert_eq!(masked(&["sales"]), (true, vec![false, true, true, false]));
+        assert_eq!(masked(&["sales", "trusted"]), (true, vec![false, true, false, false]));
+        assert_eq!(masked(&["trusted"]), (false, vec![false, true, true, false]), "who cannot read is told of all");
+    }
+
+    #[test]
+    fn views_of_one_generation_share_its_names() {
+        let (mesh, cache) = (mesh(), VisibleCache::default());
+        let (ann, bob) = (principal("ann", &[]), principal("bob", &[]));
+        assert!(cache.kept(1, &ann).is_none());
+        let (first, second) = (cache.get(&mesh, 1, &ann), cache.get(&mesh, 1, &bob));
+        assert!(Arc::ptr_eq(&first.names, &second.names));
+        assert!(Arc::ptr_eq(&first, &cache.kept(1, &ann).unwrap()));
+        assert!(cache.kept(2, &ann).is_none());
+        assert!(cache.kept(1, &ann).is_none(), "a newer generation drops the older");
+        assert!(!Arc::ptr_eq(&first.names, &cache.get(&mesh, 2, &ann).names));
     }
 
     #[test]

@@ -2,12 +2,15 @@
 //!
 //! Statistics, order, partitioning, pruning, limits and projections pass through, so that full access costs nothing.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::Field;
 use datafusion::common::config::ConfigOptions;
+use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::common::{Result, Statistics, internal_err};
+use datafusion::common::{ColumnStatistics, Result, ScalarValue, Statistics, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalSortExpr;
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
@@ -25,16 +28,28 @@ use datafusion::physical_plan::{
 pub struct WholeScanExec {
     table: Arc<str>,
     input: Arc<dyn ExecutionPlan>,
+    estimates: Arc<ColumnEstimates>,
 }
+
+/// What is known of columns by name, for those of which the scan itself says nothing.
+pub(super) type ColumnEstimates = HashMap<String, ColumnStatistics>;
 
 impl WholeScanExec {
     /// INVARIANT: called for scopes that are whole, and by itself around a changed form of its own input; nowhere else.
-    pub(super) fn new(table: Arc<str>, input: Arc<dyn ExecutionPlan>) -> Self {
-        Self { table, input }
+    pub(super) fn new(table: Arc<str>, input: Arc<dyn ExecutionPlan>, estimates: Arc<ColumnEstimates>) -> Self {
+        Self { table, input, estimates }
     }
 
     fn around(&self, input: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
-        Arc::new(Self::new(Arc::clone(&self.table), input))
+        Arc::new(Self::new(Arc::clone(&self.table), input, Arc::clone(&self.estimates)))
+    }
+}
+
+/// Inexact, so that no answer is ever made of it.
+fn fill(value: &mut Precision<ScalarValue>, estimate: &Precision<ScalarValue>, field: &Field) {
+    let fits = |estimate: &ScalarValue| estimate.data_type() == *field.data_type();
+    if *value == Precision::Absent && estimate.get_value().is_some_and(fits) {
+        *value = estimate.clone().to_inexact();
     }
 }
 
@@ -115,7 +130,14 @@ impl ExecutionPlan for WholeScanExec {
         _args: &StatisticsArgs,
     ) -> Result<Arc<Statistics>> {
         let [statistics] = input_stats else { return internal_err!("WholeScanExec has exactly one child") };
-        Ok(Arc::clone(statistics))
+        let mut statistics = Statistics::clone(statistics);
+        for (column, field) in statistics.column_statistics.iter_mut().zip(self.schema().fields()) {
+            if let Some(estimate) = self.estimates.get(field.name()) {
+                fill(&mut column.min_value, &estimate.min_value, field);
+                fill(&mut column.max_value, &estimate.max_value, field);
+            }
+        }
+        Ok(Arc::new(statistics))
     }
 
     /// A limit is handed down by [`Self::with_fetch`] alone, which says whether it was taken: deltalake's scan without
@@ -164,5 +186,26 @@ impl ExecutionPlan for WholeScanExec {
 
     fn with_preserve_order(&self, preserve_order: bool) -> Option<Arc<dyn ExecutionPlan>> {
         self.input.with_preserve_order(preserve_order).map(|input| self.around(input))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::datatypes::DataType;
+
+    use super::*;
+
+    #[test]
+    fn estimates_fill_only_gaps_of_their_own_type() {
+        let value = |number: i64| ScalarValue::Int64(Some(number));
+        let field = Field::new("id", DataType::Int64, true);
+        let filled = |mut known: Precision<ScalarValue>, estimate: Precision<ScalarValue>| {
+            fill(&mut known, &estimate, &field);
+            known
+        };
+        assert_eq!(filled(Precision::Absent, Precision::Exact(value(7))), Precision::Inexact(value(7)));
+        assert_eq!(filled(Precision::Exact(value(1)), Precision::Inexact(value(7))), Precision::Exact(value(1)));
+        assert_eq!(filled(Precision::Absent, Precision::Exact(ScalarValue::Int32(Some(7)))), Precision::Absent);
+        assert_eq!(filled(Precision::Absent, Precision::Absent), Precision::Absent);
     }
 }

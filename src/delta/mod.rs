@@ -17,6 +17,7 @@
 #[cfg(test)]
 mod acceptance;
 mod commits;
+mod described;
 mod error;
 #[cfg(test)]
 mod fake_s3;

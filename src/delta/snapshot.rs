@@ -11,6 +11,7 @@ use deltalake::kernel::EagerSnapshot;
 use object_store::ObjectMeta;
 
 use super::commits::CommitTimes;
+use super::described::Described;
 use super::error::DeltaError;
 
 /// A table at one version. A transaction that pins a version holds on to this.
@@ -69,7 +70,10 @@ impl TableSnapshot {
         let files = Files::count(snapshot)?;
         let metadata = snapshot.metadata();
         // Dictionary-encoded partition columns would need a special case in every function and in the encoder.
-        let config = DeltaScanConfig::new().with_wrap_partition_values(false);
+        // The optimizer pushes filters down by itself; pushed by the provider as well, each would be evaluated twice.
+        // It cannot do so where columns have other names in the files.
+        let mapped = metadata.configuration().get("delta.columnMapping.mode").is_some_and(|mode| mode != "none");
+        let config = DeltaScanConfig::new().with_wrap_partition_values(false).with_parquet_pushdown(mapped);
         let provider = DeltaScanNext::new(snapshot.clone(), config)?;
         Ok(Self {
             version: snapshot.version(),
@@ -81,7 +85,7 @@ impl TableSnapshot {
             file_count: files.count,
             description: metadata.description().map(ToOwned::to_owned),
             partition_columns: metadata.partition_columns().to_vec(),
-            provider: Arc::new(provider),
+            provider: Arc::new(Described::new(Arc::new(provider), snapshot.clone())),
             commit_file,
         })
     }

@@ -5,6 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use datafusion::arrow::array::Int64Array;
+use datafusion::common::ScalarValue;
+use datafusion::common::stats::Precision;
+use datafusion::physical_plan::displayable;
 use datafusion::prelude::{SessionContext, col, lit};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -286,4 +289,31 @@ async fn one_location_is_read_with_each_product_s_own_credentials() {
     let both = context.read_table(a.provider()).unwrap().union(context.read_table(b.provider()).unwrap()).unwrap();
     assert_eq!(both.count().await.unwrap(), 2);
     assert_eq!(tables.snapshot(&at("c"), AGES).await.unwrap_err(), DeltaError::Denied);
+}
+
+#[tokio::test]
+async fn the_range_of_a_column_is_known_without_a_predicate() {
+    let folder = TempDir::new().unwrap();
+    let table = append(writer(folder.path()), &[5, 2]).await;
+    append(table, &[9]).await;
+    let snapshot = tables().snapshot(&location(folder.path()), AGES).await.unwrap();
+    let statistics = snapshot.provider().statistics().unwrap();
+    let id = &statistics.column_statistics[snapshot.schema.index_of("id").unwrap()];
+    assert_eq!(id.min_value, Precision::Inexact(ScalarValue::Int64(Some(2))));
+    assert_eq!(id.max_value, Precision::Inexact(ScalarValue::Int64(Some(9))));
+}
+
+#[tokio::test]
+async fn a_predicate_reaches_the_files_once() {
+    let folder = TempDir::new().unwrap();
+    append(writer(folder.path()), &[1, 2]).await;
+    let tables = tables();
+    let context = session(&tables);
+    context.state_ref().write().config_mut().options_mut().execution.parquet.pushdown_filters = true;
+    let snapshot = tables.snapshot(&location(folder.path()), AGES).await.unwrap();
+    let query = context.read_table(snapshot.provider()).unwrap().filter(col("id").gt(lit(1_i64))).unwrap();
+    let plan = query.clone().create_physical_plan().await.unwrap();
+    let text = displayable(plan.as_ref()).indent(false).to_string();
+    assert_eq!(text.matches(" predicate=id@0 > 1,").count(), 1, "{text}");
+    assert_eq!(query.count().await.unwrap(), 1);
 }

@@ -7,14 +7,17 @@ pub mod conformity;
 pub mod inspect;
 mod relations;
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::hash::Hash;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use datafusion::execution::session_state::SessionState;
+use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::fingerprint::Fingerprint;
 use crate::access::principal::Principal;
 use crate::access::visible::{Visible, VisibleCache};
 use crate::catalog::model::{Location, Problem, Product};
@@ -37,10 +40,11 @@ pub struct Mesh {
     pub tables: Tables,
     pub scores: Arc<Scores>,
     pub engine: Engine,
-    pub relations: RelationCache,
+    pub relations: Arc<RelationCache>,
     /// What is wrong with the tables of the current generation, as far as they were looked at.
     table_problems: ArcSwap<Vec<Problem>>,
-    visible: VisibleCache,
+    visible: Arc<VisibleCache>,
+    deciding: SingleFlight<(u64, Fingerprint), Arc<Visible>>,
 }
 
 /// The catalog as one principal sees it now.
@@ -58,9 +62,10 @@ impl Mesh {
             tables,
             scores: Arc::new(Scores::default()),
             engine,
-            relations: RelationCache::default(),
+            relations: Arc::default(),
             table_problems: ArcSwap::default(),
-            visible: VisibleCache::default(),
+            visible: Arc::default(),
+            deciding: SingleFlight::default(),
         }
     }
 
@@ -69,11 +74,12 @@ impl Mesh {
         self.catalog.current().catalog.mesh.name.clone()
     }
 
-    /// What a user sees now. `known` is handed back when nothing changed since.
+    /// What a user sees now. `known` is handed back when nothing changed since. After a reload every
+    /// principal is decided about once, however many sessions it has, on a thread that may block. Cancel safe.
     ///
     /// # Errors
     /// A fatal `28000` when the user is no longer in the catalog.
-    pub fn view(&self, user: &str, known: Option<&View>) -> Result<View> {
+    pub async fn view(&self, user: &str, known: Option<&View>) -> Result<View> {
         let snapshot = self.catalog.current();
         if let Some(known) = known
             && known.snapshot.generation == snapshot.generation
@@ -87,8 +93,17 @@ impl Mesh {
             ));
         };
         let principal = Arc::new(Principal::from(found));
-        let visible = self.visible.get(&snapshot.catalog, snapshot.generation, &principal);
+        let visible = match self.visible.kept(snapshot.generation, &principal) {
+            Some(visible) => visible,
+            None => self.decide(&snapshot, &principal).await?,
+        };
         Ok(View { snapshot, principal, visible })
+    }
+
+    async fn decide(&self, snapshot: &Arc<Snapshot>, principal: &Arc<Principal>) -> Result<Arc<Visible>> {
+        let key = (snapshot.generation, principal.fingerprint());
+        let (cache, snapshot, principal) = (Arc::clone(&self.visible), Arc::clone(snapshot), Arc::clone(principal));
+        self.deciding.join(key, move || Ok(cache.get(&snapshot.catalog, snapshot.generation, &principal))).await
     }
 
     /// A version of the table at most `staleness` old.
@@ -105,13 +120,13 @@ impl Mesh {
         self.tables.latest_seen(&table_location(location)).filter(|seen| seen.version == version)?.row_count
     }
 
-    /// Where a relation of `data_catalog` is kept between statements.
-    pub fn relation_key(&self, name: &'static str, visible: &Visible) -> RelationKey {
+    /// Where a relation of `data_catalog` is kept between statements; `reads_scores` when its rows depend on them.
+    pub fn relation_key(&self, name: &'static str, visible: &Visible, reads_scores: bool) -> RelationKey {
         RelationKey {
             name,
             generation: visible.generation(),
             principal: visible.fingerprint(),
-            scores_epoch: self.scores.epoch(),
+            scores_epoch: reads_scores.then(|| self.scores.epoch()),
         }
     }
 
@@ -156,7 +171,8 @@ impl Mesh {
             snapshot.catalog.products.values().filter_map(|product| product.delta_port()?.location.as_ref());
         let referenced: HashSet<TableLocation> = locations.map(table_location).collect();
         self.tables.retain(&referenced);
-        let progress = Progress::start(referenced.len(), "opening tables");
+        let total = snapshot.catalog.products.values().filter(|product| product.delta_port().is_some()).count();
+        let progress = Progress::start(total, "opening tables");
         let problems = inspect::inspect(&snapshot.catalog, &self.tables, &|product| progress.advance(product)).await;
         progress.finish();
         for problem in problems.iter().take(PROBLEMS_LOGGED_MAX) {
@@ -167,6 +183,42 @@ impl Mesh {
             tracing::warn!(more, "more problems with tables are in data_catalog.reload_status");
         }
         self.table_problems.store(Arc::new(problems));
+    }
+}
+
+/// Work that several ask for at the same time, done once for all of them.
+struct SingleFlight<K, V> {
+    /// Alive as long as somebody waits.
+    under_way: Mutex<HashMap<K, Weak<OnceCell<V>>>>,
+}
+
+impl<K, V> Default for SingleFlight<K, V> {
+    fn default() -> Self {
+        Self { under_way: Mutex::default() }
+    }
+}
+
+impl<K: Eq + Hash, V: Clone + Send + Sync + 'static> SingleFlight<K, V> {
+    /// What `work` answers on a thread that may block, or what somebody else's work for the same key answers. When that
+    /// fails or its asker leaves, the next one's work is done instead. Cancel safe; work that was begun runs to its end.
+    async fn join<F>(&self, key: K, work: F) -> Result<V>
+    where
+        F: FnOnce() -> Result<V> + Send + 'static,
+    {
+        let cell = self.cell(key);
+        let done = cell.get_or_try_init(|| async { tokio::task::spawn_blocking(work).await.map_err(Error::internal)? });
+        done.await.cloned()
+    }
+
+    fn cell(&self, key: K) -> Arc<OnceCell<V>> {
+        let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cell) = under_way.get(&key).and_then(Weak::upgrade) {
+            return cell;
+        }
+        under_way.retain(|_, cell| cell.strong_count() > 0);
+        let cell = Arc::default();
+        under_way.insert(key, Arc::downgrade(&cell));
+        cell
     }
 }
 
@@ -186,4 +238,76 @@ fn delta_error(error: &DeltaError) -> Error {
     Error::new(sqlstate, message)
         .detail(internal.message().to_owned())
         .hint("Its owner can find the cause in the server's log under this id.")
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::delta::Stores;
+    use crate::engine::Limits;
+    use std::path::Path;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// The mesh of the sample catalog.
+    pub(crate) fn sample() -> Arc<Mesh> {
+        let catalog = Live::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("catalog")).unwrap();
+        let tables = Tables::new(Stores::default());
+        let limits = Limits { memory_bytes: 1 << 20, spill_dir: None, spill_bytes: 0, parallelism: 1 };
+        let engine = Engine::new(&limits, tables.object_store_registry()).unwrap();
+        Arc::new(Mesh::new(catalog, tables, engine))
+    }
+
+    #[tokio::test]
+    async fn sessions_of_one_principal_share_one_view() {
+        let mesh = sample();
+        let views = futures::future::join_all((0..20).map(|_| mesh.view("sales_analyst", None))).await;
+        let views: Vec<View> = views.into_iter().map(Result::unwrap).collect();
+        assert!(views.iter().all(|view| Arc::ptr_eq(&view.visible, &views[0].visible)));
+        assert!(views[0].visible.products().count() > 0);
+        let again = mesh.view("sales_analyst", Some(&views[0])).await.unwrap();
+        assert!(Arc::ptr_eq(&again.principal, &views[0].principal), "nothing changed");
+        let other = mesh.view("auditor", None).await.unwrap();
+        assert!(!Arc::ptr_eq(&other.visible, &views[0].visible));
+        let nobody = mesh.view("nobody", None).await.err().unwrap();
+        assert_eq!(nobody.sqlstate(), SqlState::INVALID_AUTHORIZATION_SPECIFICATION);
+    }
+
+    #[tokio::test]
+    async fn what_many_ask_for_is_done_once() {
+        let flights = SingleFlight::<u8, usize>::default();
+        let done = Arc::new(AtomicUsize::new(0));
+        let ask = |key| {
+            let done = Arc::clone(&done);
+            flights.join(key, move || {
+                std::thread::sleep(Duration::from_millis(20));
+                Ok(done.fetch_add(1, Ordering::SeqCst))
+            })
+        };
+        let answers = futures::future::join_all((0..50).map(|_| ask(1))).await;
+        assert!(answers.into_iter().all(|answer| answer.unwrap() == 0));
+        assert_eq!(ask(1).await.unwrap(), 1, "what is done is not kept here");
+        assert_eq!(ask(2).await.unwrap(), 2);
+        assert_eq!(flights.under_way.lock().unwrap().len(), 1, "what is done makes room");
+    }
+
+    #[tokio::test]
+    async fn those_who_wait_outlive_the_one_who_fails_or_leaves() {
+        let flights = SingleFlight::<u8, u8>::default();
+        let fails = flights.join(1, || Err(Error::unsupported("no")));
+        let (failed, next) = tokio::join!(fails, flights.join(1, || Ok(7)));
+        assert!(failed.is_err());
+        assert_eq!(next.unwrap(), 7);
+        let panics = flights.join(1, || panic!("a defect"));
+        let (failed, next) = tokio::join!(panics, flights.join(1, || Ok(8)));
+        assert_eq!(failed.unwrap_err().sqlstate(), SqlState::INTERNAL_ERROR);
+        assert_eq!(next.unwrap(), 8);
+        let slow = || {
+            std::thread::sleep(Duration::from_millis(50));
+            Ok(1)
+        };
+        let leaves = tokio::time::timeout(Duration::from_millis(5), flights.join(1, slow));
+        let (left, next) = tokio::join!(leaves, flights.join(1, || Ok(9)));
+        assert!(left.is_err());
+        assert_eq!(next.unwrap(), 9);
+    }
 }

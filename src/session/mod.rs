@@ -71,8 +71,8 @@ pub struct Session {
 impl Session {
     /// # Errors
     /// When the user is not in the catalog (any more).
-    pub fn open(mesh: Arc<Mesh>, user: &str, settings: Settings, pid: i32) -> Result<Self> {
-        let view = mesh.view(user, None)?;
+    pub async fn open(mesh: Arc<Mesh>, user: &str, settings: Settings, pid: i32) -> Result<Self> {
+        let view = mesh.view(user, None).await?;
         let database: Arc<str> = Arc::from(view.snapshot.catalog.mesh.name.as_str());
         Ok(Self {
             mesh,
@@ -96,8 +96,8 @@ impl Session {
     }
 
     /// What a statement that starts now may look at. Who the principal is and what it may see is decided afresh.
-    fn context(&mut self) -> Result<Context> {
-        self.view = self.mesh.view(&self.user, Some(&self.view))?;
+    async fn context(&mut self) -> Result<Context> {
+        self.view = self.mesh.view(&self.user, Some(&self.view)).await?;
         let now = Utc::now();
         Ok(Context {
             mesh: Arc::clone(&self.mesh),
@@ -138,7 +138,7 @@ impl Session {
         if self.status() == Status::Idle && self.before_implicit.is_none() {
             self.before_implicit = Some(self.settings.lock().clone());
         }
-        let context = self.context()?;
+        let context = self.context().await?;
         match statement::execute(parsed, parameters, &context).await? {
             Outcome::Rows(rows) => Ok(Executed::Rows(rows)),
             Outcome::Session(SessionCommand::Declare { name, query, binary }) => {
@@ -202,7 +202,7 @@ impl Session {
             None => (None, Description { parameters: Vec::new(), columns: None }),
             Some(parsed) => {
                 self.check_transaction(&parsed)?;
-                let context = self.context()?;
+                let context = self.context().await?;
                 let mut description = statement::describe(&parsed, &types, &context).await?;
                 if let Command::Session(SessionCommand::Fetch { name, .. }) = &parsed.command {
                     description.columns.clone_from(&self.cursor(name)?.prepared.description.columns);

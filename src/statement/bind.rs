@@ -120,7 +120,7 @@ async fn relation(reference: &TableReference, context: &Context) -> Result<Arc<d
 
 async fn in_schema(schema: &str, table: &str, context: &Context) -> Result<Option<Arc<dyn TableProvider>>> {
     if schema == system::SCHEMA {
-        return system::relation(table, context);
+        return system::relation(table, context).await;
     }
     let Some(visible) = context.visible.lookup(schema, table).filter(|product| product.has_table) else {
         return Ok(None);

@@ -198,7 +198,7 @@ async fn authenticated(
     let secret_bytes = if request.minor >= 2 { LONG_SECRET_BYTES } else { SHORT_SECRET_BYTES };
     let registration = shared.cancels.register(secret_bytes);
     let settings = first_settings(&request, shared)?;
-    let session = Session::open(Arc::clone(&shared.mesh), &request.user, settings, registration.pid)?;
+    let session = Session::open(Arc::clone(&shared.mesh), &request.user, settings, registration.pid).await?;
     reply::authentication_ok(&mut channel.output);
     Ok((session, registration, place, permit))
 }

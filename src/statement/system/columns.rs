@@ -3,7 +3,6 @@
 use datafusion::arrow::array::RecordBatch;
 
 use super::table::Columns;
-use crate::access::decide::Access;
 use crate::catalog::model::{Column, Product};
 use crate::error::Result;
 use crate::statement::context::Context;
@@ -20,13 +19,8 @@ pub fn rows(context: &Context) -> Result<RecordBatch> {
     let mut rows = Vec::new();
     for visible in context.visible.products() {
         let Some(product) = visible.of(catalog) else { continue };
-        for (index, column) in product.columns.iter().enumerate() {
-            let masked = match visible.access {
-                Access::Read(scope) => scope.hidden_columns.contains(&column.name),
-                Access::Hidden | Access::DiscoverOnly => {
-                    product.governance.masks.iter().any(|m| m.column == column.name)
-                }
-            };
+        let masked = context.visible.masked(&visible, product);
+        for (index, (column, masked)) in product.columns.iter().zip(masked).enumerate() {
             rows.push(Row { product, column, ordinal: index as i32 + 1, masked });
         }
     }

@@ -1,7 +1,8 @@
 //! The `data_catalog` schema: the mesh's metadata as relations, each true for the principal who asks.
 //!
 //! A relation is built whole for one principal, one catalog generation and one state of the measurements, and kept for as
-//! long as these hold, so that a discovery query costs what it returns. One file per relation (terms follow ODCS, Unity
+//! long as these hold, so that a discovery query costs what it returns. It is built on a thread that may block, once for
+//! all sessions that ask for it meanwhile. Scores are shown rounded down to 4 decimals (`quality.rs` says why). One file per relation (terms follow ODCS, Unity
 //! Catalog's system tables, dbt and FOCUS).
 
 mod columns;
@@ -20,7 +21,7 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::datasource::TableProvider;
 
 use super::context::Context;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use table::SystemTable;
 
 /// Schema of the catalog's relations; the search path always ends with it.
@@ -30,34 +31,142 @@ pub const SCHEMA: &str = "data_catalog";
 struct Relation {
     name: &'static str,
     rows: fn(&Context) -> Result<RecordBatch>,
-    /// Depends on nothing but principal, generation and measurements.
-    cached: bool,
+    depends_on: DependsOn,
+}
+
+/// What the rows depend on beside the principal and the catalog's generation: how long they can be kept.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum DependsOn {
+    Catalog,
+    /// Also on the measurements.
+    Scores,
+    /// Also on what has no number: never kept.
+    Moment,
 }
 
 const RELATIONS: &[Relation] = &[
-    Relation { name: "columns", rows: columns::rows, cached: true },
-    Relation { name: "domains", rows: domains::rows, cached: true },
-    Relation { name: "input_ports", rows: ports::input_rows, cached: true },
-    Relation { name: "output_ports", rows: ports::output_rows, cached: true },
-    Relation { name: "policies", rows: policies::rows, cached: true },
-    Relation { name: "products", rows: products::rows, cached: true },
-    Relation { name: "quality_checks", rows: quality::check_rows, cached: true },
-    Relation { name: "quality_scores", rows: quality::score_rows, cached: true },
-    Relation { name: "reload_status", rows: reload_status::rows, cached: false },
-    Relation { name: "user_domain_access", rows: user_domain_access::rows, cached: true },
+    Relation { name: "columns", rows: columns::rows, depends_on: DependsOn::Catalog },
+    Relation { name: "domains", rows: domains::rows, depends_on: DependsOn::Catalog },
+    Relation { name: "input_ports", rows: ports::input_rows, depends_on: DependsOn::Catalog },
+    Relation { name: "output_ports", rows: ports::output_rows, depends_on: DependsOn::Catalog },
+    Relation { name: "policies", rows: policies::rows, depends_on: DependsOn::Catalog },
+    Relation { name: "products", rows: products::rows, depends_on: DependsOn::Scores },
+    Relation { name: "quality_checks", rows: quality::check_rows, depends_on: DependsOn::Scores },
+    Relation { name: "quality_scores", rows: quality::score_rows, depends_on: DependsOn::Scores },
+    Relation { name: "reload_status", rows: reload_status::rows, depends_on: DependsOn::Moment },
+    Relation { name: "user_domain_access", rows: user_domain_access::rows, depends_on: DependsOn::Catalog },
 ];
 
-/// The relation of this name, or `None` when there is none.
-pub fn relation(name: &str, context: &Context) -> Result<Option<Arc<dyn TableProvider>>> {
+/// The relation of this name, or `None` when there is none. Cancel safe.
+pub async fn relation(name: &str, context: &Context) -> Result<Option<Arc<dyn TableProvider>>> {
     let Some(relation) = RELATIONS.iter().find(|relation| relation.name == name) else { return Ok(None) };
-    let batch = if relation.cached {
-        let key = context.mesh.relation_key(relation.name, &context.visible);
-        match context.mesh.relations.get(&key) {
-            Some(batch) => batch,
-            None => context.mesh.relations.keep(key, (relation.rows)(context)?),
+    Ok(Some(Arc::new(SystemTable::new(relation.batch(context).await?))))
+}
+
+impl Relation {
+    async fn batch(&'static self, context: &Context) -> Result<RecordBatch> {
+        let mesh = &context.mesh;
+        if self.depends_on == DependsOn::Moment {
+            return tokio::task::spawn_blocking(self.build(context)).await.map_err(Error::internal)?;
         }
-    } else {
-        (relation.rows)(context)?
-    };
-    Ok(Some(Arc::new(SystemTable::new(batch))))
+        let key = mesh.relation_key(self.name, &context.visible, self.depends_on == DependsOn::Scores);
+        match mesh.relations.get(&key) {
+            Some(batch) => Ok(batch),
+            None => mesh.relations.get_or_build(key, self.build(context)).await,
+        }
+    }
+
+    fn build(&'static self, context: &Context) -> impl FnOnce() -> Result<RecordBatch> + Send + use<> {
+        let context = context.clone();
+        move || (self.rows)(&context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::model::ProductId;
+    use crate::quality::Measurement;
+    use crate::settings::Settings;
+    use crate::statement::context::{Pins, SessionFacts, SharedSettings};
+    use chrono::Utc;
+    use datafusion::arrow::array::AsArray;
+    use datafusion::arrow::datatypes::Float64Type;
+
+    async fn context(mesh: &Arc<crate::mesh::Mesh>, user: &str) -> Context {
+        let view = mesh.view(user, None).await.unwrap();
+        Context {
+            mesh: Arc::clone(mesh),
+            snapshot: view.snapshot,
+            principal: view.principal,
+            visible: view.visible,
+            settings: SharedSettings::new(Settings::new(user, &[]).unwrap()),
+            pins: Pins::default(),
+            transaction_started: Utc::now(),
+            facts: SessionFacts { pid: 1, database: Arc::from("mesh") },
+        }
+    }
+
+    async fn batch(name: &str, context: &Context) -> RecordBatch {
+        RELATIONS.iter().find(|relation| relation.name == name).unwrap().batch(context).await.unwrap()
+    }
+
+    fn measure(mesh: &crate::mesh::Mesh, score: f64) {
+        let mut measured = Measurement::pending(None);
+        measured.quality_score = score;
+        measured.dimensions.insert("completeness", score);
+        let products = mesh.catalog.current().catalog.products.keys().cloned().collect::<Vec<ProductId>>();
+        mesh.scores.put(products.into_iter().map(|product| (product, measured.clone())));
+    }
+
+    /// INVARIANT: what is keyed without the scores does not read them.
+    #[tokio::test]
+    async fn new_scores_change_only_the_relations_that_depend_on_them() {
+        let mesh = crate::mesh::tests::sample();
+        let context = context(&mesh, "sales_analyst").await;
+        for relation in RELATIONS {
+            let before = (relation.rows)(&context).unwrap();
+            measure(&mesh, 0.25);
+            let after = (relation.rows)(&context).unwrap();
+            measure(&mesh, 0.5);
+            let reads_scores = after != (relation.rows)(&context).unwrap();
+            assert_eq!(before.schema(), after.schema());
+            let expected = matches!(relation.name, "products" | "quality_scores");
+            assert_eq!(reads_scores, expected, "{}", relation.name);
+            assert!(!reads_scores || relation.depends_on == DependsOn::Scores, "{}", relation.name);
+        }
+    }
+
+    #[tokio::test]
+    async fn relations_are_kept_as_long_as_what_they_depend_on() {
+        let mesh = crate::mesh::tests::sample();
+        let context = context(&mesh, "sales_analyst").await;
+        let same = |a: &RecordBatch, b: &RecordBatch| Arc::ptr_eq(a.column(0), b.column(0));
+        let (columns, products) = (batch("columns", &context).await, batch("products", &context).await);
+        assert!(same(&products, &batch("products", &context).await));
+        measure(&mesh, 125.0 / 267.0);
+        assert!(same(&columns, &batch("columns", &context).await));
+        let measured = batch("products", &context).await;
+        assert!(!same(&products, &measured));
+        let scores = measured.column_by_name("quality_score").unwrap().as_primitive::<Float64Type>();
+        assert!(!scores.is_empty() && scores.iter().all(|score| score == Some(0.4681)), "{scores:?}");
+        for column in ["score", "quality_score"] {
+            let scores = batch("quality_scores", &context).await;
+            let scores = scores.column_by_name(column).unwrap().as_primitive::<Float64Type>();
+            assert!(!scores.is_empty() && scores.iter().all(|score| score == Some(0.4681)), "{column}: {scores:?}");
+        }
+        assert!(relation("nothing", &context).await.unwrap().is_none());
+    }
+
+    #[tokio::test]
+    async fn domain_access_of_all_is_for_those_who_govern() {
+        let mesh = crate::mesh::tests::sample();
+        let users = |batch: &RecordBatch| -> std::collections::BTreeSet<String> {
+            batch.column_by_name("user_id").unwrap().as_string::<i32>().iter().flatten().map(str::to_owned).collect()
+        };
+        let own = batch("user_domain_access", &context(&mesh, "sales_analyst").await).await;
+        assert_eq!(users(&own).into_iter().collect::<Vec<_>>(), ["sales_analyst"]);
+        let all = batch("user_domain_access", &context(&mesh, "auditor").await).await;
+        assert!(users(&all).contains("sales_analyst") && users(&all).len() > 3, "{:?}", users(&all));
+    }
 }

@@ -2,12 +2,14 @@
 
 use datafusion::arrow::array::RecordBatch;
 
+use super::quality::published;
 use super::table::Columns;
 use crate::access::decide::Access;
 use crate::error::Result;
 use crate::statement::context::Context;
 
 /// What a product publishes about itself stands for all who discover it; `row_count` only for those who read all rows.
+/// `quality_score`: the last measurement's, rounded down to 4 decimals; 0 where nothing was measured.
 pub fn rows(context: &Context) -> Result<RecordBatch> {
     let catalog = &context.snapshot.catalog;
     let rows: Vec<_> = context
@@ -34,7 +36,10 @@ pub fn rows(context: &Context) -> Result<RecordBatch> {
         .text("sla_freshness", rows.iter().map(|(_, p, _)| p.sla.freshness.as_ref()))
         .text("sla_availability", rows.iter().map(|(_, p, _)| p.sla.availability.as_ref()))
         .float8("sla_quality_score", rows.iter().map(|(_, p, _)| p.sla.quality_score))
-        .float8_not_null("quality_score", rows.iter().map(|(_, _, m)| m.as_ref().map_or(0.0, |m| m.quality_score)))
+        .float8_not_null(
+            "quality_score",
+            rows.iter().map(|(_, _, m)| m.as_ref().map_or(0.0, |m| published(m.quality_score))),
+        )
         .text(
             "quality_status",
             rows.iter().map(|(_, _, m)| Some(m.as_ref().map_or("PENDING", |m| m.status().as_str()))),

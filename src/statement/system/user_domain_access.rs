@@ -1,15 +1,13 @@
 //! `data_catalog.user_domain_access`: which domains a user may discover or read, and what granted it. Everyone sees
 //! their own rows; mesh_admin and auditor see those of all users.
 
-use std::sync::Arc;
-
 use chrono::{DateTime, Utc};
 use datafusion::arrow::array::RecordBatch;
 
 use super::table::Columns;
-use crate::access::domains::DomainAccess;
+use crate::access::decide::Rulebook;
+use crate::access::domains::{DomainAccess, domain_access};
 use crate::access::principal::Principal;
-use crate::access::visible::Visible;
 use crate::error::Result;
 use crate::statement::context::Context;
 
@@ -21,9 +19,8 @@ pub fn rows(context: &Context) -> Result<RecordBatch> {
     if super::policies::sees_governance(&context.principal) {
         let catalog = &context.snapshot.catalog;
         for user in catalog.users.values() {
-            let principal = Arc::new(Principal::from(user));
-            let visible = Visible::new(catalog, context.snapshot.generation, principal);
-            add(&user.name, visible.domain_access());
+            let principal = Principal::from(user);
+            add(&user.name, &domain_access(catalog, &Rulebook::new(catalog, &principal)));
         }
     } else {
         add(&context.principal.name, context.visible.domain_access());
