@@ -272,6 +272,12 @@ struct Planner<'a> {
     sources: HashMap<TableReference, Arc<dyn TableSource>>,
 }
 
+/// One name that is none: with an empty list the planner gives up as over an internal failure, instead of saying that
+/// the function does not exist.
+fn no_names() -> Vec<String> {
+    vec![String::new()]
+}
+
 /// Functions may be called with `pg_catalog.` in front.
 fn function_name(name: &str) -> &str {
     name.strip_prefix(PG_CATALOG).and_then(|rest| rest.strip_prefix('.')).unwrap_or(name)
@@ -353,18 +359,18 @@ impl ContextProvider for Planner<'_> {
 
     // Lists of names feed "did you mean" texts only; an error names nothing but what the statement named.
     fn udf_names(&self) -> Vec<String> {
-        Vec::new()
+        no_names()
     }
 
     fn higher_order_function_names(&self) -> Vec<String> {
-        Vec::new()
+        no_names()
     }
 
     fn udaf_names(&self) -> Vec<String> {
-        Vec::new()
+        no_names()
     }
 
     fn udwf_names(&self) -> Vec<String> {
-        Vec::new()
+        no_names()
     }
 }

@@ -85,18 +85,66 @@ fn arrow_by_text(error: &ArrowError) -> Error {
         ArrowError::ArithmeticOverflow(message) => {
             Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range").detail(message.clone())
         }
-        ArrowError::CastError(message) | ArrowError::ParseError(message) => {
-            let sqlstate = if message.to_ascii_lowercase().contains("overflow") || message.contains("out of range") {
-                SqlState::NUMERIC_VALUE_OUT_OF_RANGE
-            } else {
-                SqlState::INVALID_TEXT_REPRESENTATION
-            };
-            Error::new(sqlstate, lower_first(message))
-        }
+        ArrowError::CastError(message) | ArrowError::ParseError(message) => from_cast(message),
         ArrowError::NotYetImplemented(message) => Error::unsupported(lower_first(message)),
         ArrowError::ComputeError(message) | ArrowError::InvalidArgumentError(message) => from_execution(message),
         other => Error::internal(other),
     }
+}
+
+/// A value that does not become what it is cast to. arrow says `Cannot cast string 'x' to value of Date32 type`, `Error
+/// parsing timestamp from 'x': …` and `Can't cast value 3000000000 to type Int32`.
+fn from_cast(message: &str) -> Error {
+    let lower = message.to_ascii_lowercase();
+    let quoted = message.split_once('\'').and_then(|(_, rest)| rest.split_once('\''));
+    let target = match quoted {
+        Some((_, rest)) if lower.starts_with("cannot cast string") => {
+            rest.trim_start_matches(" to value of ").split(' ').next().and_then(type_name)
+        }
+        Some(_) if lower.starts_with("error parsing timestamp") => Some("timestamp"),
+        _ => None,
+    };
+    if let (Some((value, _)), Some(target)) = (quoted, target) {
+        let is_time = matches!(target, "date" | "time" | "timestamp");
+        // digits and marks alone are the right form with a wrong value: February the 30th
+        let in_form = value.len() >= 8 && value.chars().all(|c| c.is_ascii_digit() || "-:. +".contains(c));
+        return match (is_time, in_form) {
+            (true, true) => Error::new(
+                SqlState::DATETIME_FIELD_OVERFLOW,
+                format!("date/time field value out of range: \"{value}\""),
+            ),
+            (true, false) => invalid_input(SqlState::INVALID_DATETIME_FORMAT, target, value),
+            (false, _) => invalid_input(SqlState::INVALID_TEXT_REPRESENTATION, target, value),
+        };
+    }
+    let sqlstate =
+        if lower.contains("overflow") || lower.contains("out of range") || lower.starts_with("can't cast value") {
+            SqlState::NUMERIC_VALUE_OUT_OF_RANGE
+        } else {
+            SqlState::INVALID_TEXT_REPRESENTATION
+        };
+    Error::new(sqlstate, lower_first(message))
+}
+
+fn invalid_input(sqlstate: SqlState, target: &str, value: &str) -> Error {
+    Error::new(sqlstate, format!("invalid input syntax for type {target}: \"{value}\""))
+}
+
+/// PostgreSQL's name of an arrow type, as far as strings are cast to it.
+fn type_name(arrow: &str) -> Option<&'static str> {
+    Some(match arrow.split('(').next().unwrap_or_default() {
+        "Int8" | "Int16" => "smallint",
+        "Int32" => "integer",
+        "Int64" => "bigint",
+        "Float32" => "real",
+        "Float64" => "double precision",
+        "Boolean" => "boolean",
+        "Decimal128" | "Decimal256" => "numeric",
+        "Date32" | "Date64" => "date",
+        "Time32" | "Time64" => "time",
+        "Timestamp" => "timestamp",
+        _ => return None,
+    })
 }
 
 fn from_schema(error: &SchemaError) -> Error {
@@ -124,6 +172,15 @@ fn from_plan(message: &str) -> Error {
     if let Some(rest) = first.strip_prefix("Invalid function '") {
         let name = rest.split('\'').next().unwrap_or_default();
         return Error::new(SqlState::UNDEFINED_FUNCTION, format!("function {name} does not exist"));
+    }
+    if let Some((_, rest)) = first.split_once("Function '")
+        && let Some((name, _)) = rest.split_once("' failed to match any signature")
+    {
+        return Error::new(
+            SqlState::UNDEFINED_FUNCTION,
+            format!("function {name} does not take arguments of these types"),
+        )
+        .hint("You might need to add explicit type casts.");
     }
     let sqlstate = if first.contains("No function matches") || first.contains("does not support zero arguments") {
         SqlState::UNDEFINED_FUNCTION
@@ -198,6 +255,28 @@ mod tests {
             code(ArrowError::CastError("Cannot cast string 'a'".to_owned())),
             SqlState::INVALID_TEXT_REPRESENTATION
         );
+    }
+
+    #[test]
+    fn casts_are_refused_in_postgres_words() {
+        let error = |text: &str| {
+            let error =
+                from_engine(DataFusionError::ArrowError(Box::new(ArrowError::CastError(text.to_owned())), None));
+            format!("{} {}", error.sqlstate().code(), error.message())
+        };
+        for (arrow, postgres) in [
+            ("Cannot cast string 'x' to value of Int32 type", "22P02 invalid input syntax for type integer: \"x\""),
+            ("Cannot cast string 'x' to value of Date32 type", "22007 invalid input syntax for type date: \"x\""),
+            (
+                "Cannot cast string '2026-02-30' to value of Date32 type",
+                "22008 date/time field value out of range: \"2026-02-30\"",
+            ),
+            ("Error parsing timestamp from 'x': too short", "22007 invalid input syntax for type timestamp: \"x\""),
+            ("Can't cast value 3000000000 to type Int32", "22003 can't cast value 3000000000 to type Int32"),
+            ("Cannot cast string 'a", "22P02 cannot cast string 'a"),
+        ] {
+            assert_eq!(error(arrow), postgres);
+        }
     }
 
     #[test]

@@ -3,10 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+use datafusion::common::alias::AliasGenerator;
+use datafusion::config::ConfigOptions;
+use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::SessionState;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::optimizer::OptimizerContext;
+use datafusion::optimizer::{OptimizerConfig, OptimizerContext};
 
 use super::bind::Bound;
 use super::context::Context;
@@ -23,13 +27,38 @@ pub fn analyse(bound: &Bound) -> Result<LogicalPlan> {
 /// Plans the statement physically and passes it through the lint: the only way to a plan that can run.
 pub async fn secure(bound: &Bound, context: &Context) -> Result<Secured> {
     let state = &bound.state;
-    let config = OptimizerContext::new_with_config_options(Arc::clone(state.config_options()))
+    let context = OptimizerContext::new_with_config_options(Arc::clone(state.config_options()))
         .with_query_execution_start_time(context.transaction_started);
+    let config = WithFunctions { context, state };
     let analysed = analyse(bound)?;
     let optimised = state.optimizer().optimize(analysed, &config, |_, _| {}).map_err(from_engine)?;
     let planner = state.query_planner();
     let physical = planner.create_physical_plan(&optimised, state.as_ref()).await.map_err(from_engine)?;
     lint::secure(physical)
+}
+
+/// What the optimizer may ask; rules that write functions of their own (DISTINCT ON) look them up.
+struct WithFunctions<'a> {
+    context: OptimizerContext,
+    state: &'a SessionState,
+}
+
+impl OptimizerConfig for WithFunctions<'_> {
+    fn query_execution_start_time(&self) -> Option<DateTime<Utc>> {
+        self.context.query_execution_start_time()
+    }
+
+    fn alias_generator(&self) -> &Arc<AliasGenerator> {
+        self.context.alias_generator()
+    }
+
+    fn options(&self) -> Arc<ConfigOptions> {
+        self.context.options()
+    }
+
+    fn function_registry(&self) -> Option<&dyn FunctionRegistry> {
+        Some(self.state)
+    }
 }
 
 /// Starts a secured plan.

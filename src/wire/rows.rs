@@ -1,11 +1,13 @@
 //! Rows on their way to the client: pulled batch by batch, encoded by column, written as the client takes them. What is in
 //! memory at any moment is one batch and one output buffer, whatever the size of the result.
 
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::time::Duration;
 
 use datafusion::arrow::array::RecordBatch;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -54,16 +56,23 @@ impl<'a> Interrupts<'a> {
         }
     }
 
-    /// Runs `work` unless something stops it first, the client hanging up included.
+    /// Runs `work` unless something stops it first, the client hanging up included. A statement over which the engine
+    /// panics is an error like any other: it must not take its session along.
     pub async fn guard<T>(&self, channel: &mut Channel, work: impl Future<Output = Result<T>>) -> Result<T> {
-        let mut work = pin!(work);
+        let mut work = pin!(AssertUnwindSafe(work).catch_unwind());
         tokio::select! {
             biased;
             error = self.interrupted() => Err(error),
-            result = &mut work => result,
+            result = &mut work => result.unwrap_or_else(|panic| Err(Error::internal(panic_text(&*panic)))),
             () = channel.hung_up() => Err(Error::fatal(SqlState::IO_ERROR, "connection to client lost")),
         }
     }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    format!("a statement panicked: {}", text.unwrap_or_default())
 }
 
 /// How sending ended.
@@ -141,5 +150,44 @@ async fn write(channel: &mut Channel, interrupts: &Interrupts<'_>) -> Result<()>
         biased;
         error = interrupts.interrupted() => Err(error),
         result = channel.drain() => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::channel::Stream;
+    use bytes::BytesMut;
+    use tokio::net::{TcpListener, TcpStream};
+
+    async fn channel() -> (Channel, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        (Channel::new(Stream::Plain(stream), BytesMut::new(), 1024), client)
+    }
+
+    #[tokio::test]
+    async fn a_panic_is_an_error_of_its_statement() {
+        let (mut channel, _client) = channel().await;
+        let (cancel, kill) = (Cancel::default(), CancellationToken::new());
+        let interrupts = Interrupts::new(&cancel, None, &kill);
+        let error = interrupts.guard(&mut channel, async { Err::<(), _>(panicking()) }).await.unwrap_err();
+        assert_eq!(error.sqlstate(), SqlState::INTERNAL_ERROR);
+        assert!(!error.message().contains("secret"));
+        assert_eq!(interrupts.guard(&mut channel, async { Ok(7) }).await.unwrap(), 7);
+    }
+
+    fn panicking() -> Error {
+        panic!("secret {}", 1)
+    }
+
+    #[tokio::test]
+    async fn a_deadline_that_has_passed_stops_work_that_is_always_ready() {
+        let (mut channel, _client) = channel().await;
+        let (cancel, kill) = (Cancel::default(), CancellationToken::new());
+        let interrupts = Interrupts::new(&cancel, Some(Duration::ZERO), &kill);
+        let error = interrupts.guard(&mut channel, async { Ok(()) }).await.unwrap_err();
+        assert_eq!(error.sqlstate(), SqlState::QUERY_CANCELED);
     }
 }

@@ -44,25 +44,44 @@ async fn a_running_statement_is_cancelled_within_a_second() {
     for sql in [ENDLESS, BUSY] {
         for extended in [false, true] {
             let mut client = Client::connect(server.address, "sales_analyst").await;
-            let begin = if extended { [run(sql), sync()].concat() } else { query(sql) };
-            client.send(&begin).await;
+            let start = if extended { [run(sql), sync()].concat() } else { query(sql) };
+            let (pid, secret) = (client.pid, client.secret.clone());
+            client.send(&start).await;
             if sql == ENDLESS {
                 while client.receive().await.unwrap().kind != b'D' {}
-            } else {
-                assert!(extended || client.is_silent(Duration::from_millis(100)).await);
             }
+            // what comes before the statement runs is meant for another and does nothing, so it is said again
+            let asking = tokio::spawn(async move {
+                loop {
+                    cancel(server.address, pid, &secret).await;
+                    tokio::time::sleep(SOON / 4).await;
+                }
+            });
             let started = Instant::now();
-            cancel(server.address, client.pid, &client.secret).await;
             let mut line = after_rows(&mut client).await;
             while line == "ParseComplete" || line == "BindComplete" {
                 line = after_rows(&mut client).await;
             }
+            asking.abort();
             assert_eq!(line, CANCELLED, "{sql}");
-            assert!(started.elapsed() < SOON, "{:?} for {sql}", started.elapsed());
+            // a request that came too early costs a quarter of a second
+            assert!(started.elapsed() < SOON + SOON / 4, "{:?} for {sql}", started.elapsed());
             assert_eq!(client.lines().await, ["Ready I"]);
-            assert_eq!(client.rows("select 'still here'").await, ["still here"]);
+            // the last of the requests may be under way still
+            assert!(asking.await.unwrap_err().is_cancelled());
+            eventually_here(&mut client).await;
         }
     }
+}
+
+/// A cancel request that was under way may hit the next statement, as in PostgreSQL.
+async fn eventually_here(client: &mut Client) {
+    for _ in 0..3 {
+        if client.rows("select 'still here'").await == ["still here"] {
+            return;
+        }
+    }
+    panic!("the session does not go on");
 }
 
 #[tokio::test]

@@ -4,10 +4,13 @@
 
 mod discovery;
 mod encoding;
+mod freshness;
 mod limits;
 mod postgres;
 mod protocol;
 mod raw;
 mod sample_mesh;
 mod serving;
+mod sql;
 mod tidy;
+mod tls;
