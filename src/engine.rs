@@ -2,6 +2,7 @@
 //! and no tables; what a statement may see is given to it by `statement::bind`.
 
 use std::collections::HashMap;
+use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -11,6 +12,7 @@ use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
+use tokio::runtime::{Handle, Runtime};
 use tokio::sync::Semaphore;
 
 use crate::error::{Error, Result};
@@ -46,13 +48,42 @@ pub struct Engine {
     by_time_zone: Mutex<HashMap<String, Arc<SessionState>>>,
     /// Statements that are planned at the same time.
     planning: Arc<Semaphore>,
+    workers: Workers,
+}
+
+/// The threads that run plans. They are not those that serve connections: one step of an operator may take long, and
+/// meanwhile a cancel request must be heard and other sessions answered.
+struct Workers {
+    runtime: Option<Runtime>,
+    handle: Handle,
+}
+
+impl Workers {
+    fn new(count: usize) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(count)
+            .thread_name("pgmesh-engine")
+            .thread_stack_size(THREAD_STACK_BYTES)
+            .enable_all()
+            .build()?;
+        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        // without waiting, since the last owner may be a task of another runtime
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Engine {
     /// `stores` is where plans find the tables' files.
     ///
     /// # Errors
-    /// When the spill folder cannot be used.
+    /// When the spill folder cannot be used, or threads cannot be started.
     pub fn new(limits: &Limits, stores: Arc<dyn ObjectStoreRegistry>) -> datafusion::common::Result<Self> {
         let consumers = std::num::NonZeroUsize::new(MEMORY_CONSUMERS_NAMED).unwrap_or(std::num::NonZeroUsize::MIN);
         let pool = TrackConsumersPool::new(FairSpillPool::new(limits.memory_bytes), consumers);
@@ -72,7 +103,8 @@ impl Engine {
             .with_default_features()
             .build();
         let planning = Arc::new(Semaphore::new((limits.parallelism * PLANNING_PER_CORE).max(PLANNING_MIN)));
-        Ok(Self { runtime, base: Arc::new(base), by_time_zone: Mutex::default(), planning })
+        let workers = Workers::new(limits.parallelism)?;
+        Ok(Self { runtime, base: Arc::new(base), by_time_zone: Mutex::default(), planning, workers })
     }
 
     /// Does work that may keep a core busy for long, such as planning, away from the threads that serve connections. What
@@ -82,12 +114,17 @@ impl Engine {
     /// What `work` gives; a panic in it is an internal error.
     pub async fn plan<T: Send + 'static>(&self, work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
         let place = Arc::clone(&self.planning).acquire_owned().await.map_err(Error::internal)?;
-        let handle = tokio::runtime::Handle::current();
+        let handle = Handle::current();
         let planned = tokio::task::spawn_blocking(move || {
             let _place = place;
             handle.block_on(work)
         });
         planned.await.unwrap_or_else(|panic| Err(Error::internal(panic)))
+    }
+
+    /// Where plans run.
+    pub fn workers(&self) -> &Handle {
+        &self.workers.handle
     }
 
     pub fn runtime(&self) -> &Arc<RuntimeEnv> {

@@ -139,9 +139,13 @@ impl Mesh {
         });
         let state = SessionState::clone(self.engine.base());
         let scores = Arc::clone(&self.scores);
-        let measure = runner::run(self.tables.clone(), each_product, state, scores, shutdown.clone());
+        let measuring = runner::run(self.tables.clone(), each_product, state, scores, shutdown.clone());
+        let measure = self.engine.workers().spawn(measuring);
         let forget = Arc::clone(&self).follow_reloads(shutdown);
-        tokio::join!(watch, measure, forget);
+        let ((), measured, ()) = tokio::join!(watch, measure, forget);
+        if let Err(error) = measured {
+            tracing::error!(cause = %error, "quality is no longer measured");
+        }
     }
 
     /// What is wrong with the tables, beside what is wrong with the catalog's files.

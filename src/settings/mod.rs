@@ -286,6 +286,9 @@ impl Settings {
                 format!("a session may have {CUSTOM_SETTINGS_MAX} customized options"),
             ));
         }
+        // a plain SET after SET LOCAL outlives the transaction
+        self.before_local.remove(&key);
+        self.revision += 1;
         self.changed.insert(key, value.to_owned());
         Ok(())
     }

@@ -105,12 +105,14 @@ pub async fn execute(parsed: &Parsed, parameters: &[ScalarValue], context: &Cont
         Command::Query(query) => {
             let (secured, bound) = plan(query, &parsed.text, parameters, context).await?;
             let schema = result_schema(query, &secured.schema());
-            let stream = run::stream(&secured, &bound.state)?;
+            let stream = run::stream(&secured, &bound.state, context.mesh.engine.workers())?;
             Ok(Outcome::Rows(Rows { schema, stream, tag: "SELECT" }))
         }
         Command::Explain { query, analyze, verbose } => {
             let (secured, bound) = plan(query, &parsed.text, parameters, context).await?;
-            command::explain::explain(&secured, &bound, *analyze, *verbose).await.map(Outcome::Rows)
+            command::explain::explain(&secured, &bound, *analyze, *verbose, context.mesh.engine.workers())
+                .await
+                .map(Outcome::Rows)
         }
         Command::Show(name) => command::show::show(name, context).map(Outcome::Rows),
         Command::ShowAll => command::show::show_all(context).map(Outcome::Rows),

@@ -11,12 +11,18 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::{OptimizerConfig, OptimizerContext};
+use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
+use futures::StreamExt;
+use tokio::runtime::Handle;
 
 use super::bind::Bound;
 use super::context::Context;
 use super::fault::from_engine;
 use crate::access::lint::{self, Secured};
 use crate::error::Result;
+
+/// Batches that are ready before the client takes them.
+const BATCHES_AHEAD_MAX: usize = 2;
 
 /// The plan after type coercion: its schema is the result's schema.
 pub fn analyse(bound: &Bound) -> Result<LogicalPlan> {
@@ -61,9 +67,29 @@ impl OptimizerConfig for WithFunctions<'_> {
     }
 }
 
-/// Starts a secured plan.
-pub fn stream(secured: &Secured, state: &SessionState) -> Result<SendableRecordBatchStream> {
-    secured.execute_stream(task_context(state)).map_err(from_engine)
+/// Starts a secured plan among the engine's workers. It ends when the stream is dropped.
+///
+/// One step of an operator may take long (a join's build side, say); whoever waits for rows must meanwhile hear a cancel
+/// request, a timeout or the client hanging up.
+pub fn stream(secured: &Secured, state: &SessionState, workers: &Handle) -> Result<SendableRecordBatchStream> {
+    // some operators begin at once, and must do so among the workers
+    let entered = workers.enter();
+    let mut rows = secured.execute_stream(task_context(state)).map_err(from_engine)?;
+    drop(entered);
+    let mut receiver = RecordBatchReceiverStreamBuilder::new(rows.schema(), BATCHES_AHEAD_MAX);
+    let sender = receiver.tx();
+    let work = async move {
+        while let Some(batch) = rows.next().await {
+            let failed = batch.is_err();
+            // nobody waits any more, or nothing can follow an error
+            if sender.send(batch).await.is_err() || failed {
+                break;
+            }
+        }
+        Ok(())
+    };
+    receiver.spawn_on(work, workers);
+    Ok(receiver.build())
 }
 
 /// What running needs of the engine. The functions are already in the plan, so no list of them is copied.

@@ -22,6 +22,9 @@ const ENDLESS: &str = "select a.order_id, a.customer_id, b.amount from sales.ord
 /// No row for a long time.
 const BUSY: &str = "with recursive t (n) as (select 1::bigint union all select n + 1 from t where n < 1000000000000)
     select count(*) from t";
+/// One step of its join takes long by itself.
+const STUBBORN: &str = "select count(*) from sales.orders a, sales.orders b, sales.orders c
+    where a.amount + b.amount + c.amount < 0";
 /// How soon a cancelled statement must have ended.
 const SOON: Duration = Duration::from_secs(1);
 
@@ -41,7 +44,7 @@ async fn after_rows(client: &mut Client) -> String {
 #[tokio::test]
 async fn a_running_statement_is_cancelled_within_a_second() {
     let server = shared();
-    for sql in [ENDLESS, BUSY] {
+    for sql in [ENDLESS, BUSY, STUBBORN] {
         for extended in [false, true] {
             let mut client = Client::connect(server.address, "sales_analyst").await;
             let start = if extended { [run(sql), sync()].concat() } else { query(sql) };
@@ -124,7 +127,7 @@ async fn statements_end_at_their_timeout() {
     let mut client = Client::connect(shared().address, "sales_analyst").await;
     client.query("set statement_timeout = '200ms'").await;
     let timeout = "Error 57014 canceling statement due to statement timeout";
-    for sql in [BUSY, ENDLESS] {
+    for sql in [BUSY, ENDLESS, STUBBORN] {
         let began = Instant::now();
         client.send(&query(sql)).await;
         assert_eq!(after_rows(&mut client).await, timeout, "{sql}");

@@ -5,6 +5,7 @@ use std::time::Instant;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::physical_plan::display::DisplayableExecutionPlan;
 use futures::StreamExt;
+use tokio::runtime::Handle;
 
 use super::{text_columns, text_rows};
 use crate::access::lint::Secured;
@@ -17,11 +18,11 @@ pub fn schema() -> SchemaRef {
 }
 
 /// The plan, a line a row. With `analyze` the statement runs to its end first and its rows are thrown away.
-pub async fn explain(secured: &Secured, bound: &Bound, analyze: bool, verbose: bool) -> Result<Rows> {
+pub async fn explain(secured: &Secured, bound: &Bound, analyze: bool, verbose: bool, workers: &Handle) -> Result<Rows> {
     let started = Instant::now();
     let mut row_count = 0;
     if analyze {
-        let mut stream = run::stream(secured, &bound.state)?;
+        let mut stream = run::stream(secured, &bound.state, workers)?;
         while let Some(batch) = stream.next().await {
             row_count += batch.map_err(from_engine)?.num_rows();
         }
