@@ -23,6 +23,9 @@ use crate::wire;
 /// After a failed accept (no file descriptors left, say) this passes before the next attempt.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
+/// How long connections may take to end once they were told to.
+const LAST_WAIT: Duration = Duration::from_secs(3);
+
 /// Why a server could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -142,9 +145,11 @@ impl Server {
         if tokio::time::timeout(self.shutdown_grace, connections.wait()).await.is_err() {
             tracing::warn!(connections = connections.len(), "grace period is over: cancelling what still runs");
             self.shared.kill.cancel();
-            connections.wait().await;
+            if tokio::time::timeout(LAST_WAIT, connections.wait()).await.is_err() {
+                tracing::error!(connections = connections.len(), "connections that do not end are dropped");
+            }
         }
-        drop(background.await);
+        drop(tokio::time::timeout(LAST_WAIT, background).await);
         tracing::info!(seconds = started.elapsed().as_secs_f64(), "stopped");
     }
 
@@ -207,7 +212,10 @@ pub fn serve(config: &Config) -> Result<(), StartError> {
         .enable_all()
         .build()
         .map_err(StartError::Threads)?;
-    runtime.block_on(run(config))
+    let served = runtime.block_on(run(config));
+    // a plan in the making cannot be stopped, and is not waited for
+    runtime.shutdown_timeout(LAST_WAIT);
+    served
 }
 
 /// Starts, says where it listens, serves until SIGTERM or SIGINT.

@@ -20,6 +20,7 @@ use crate::mesh::{Mesh, View};
 use crate::settings::Settings;
 use crate::statement::classify::{Command, SessionCommand};
 use crate::statement::context::{Context, SessionFacts, SharedSettings};
+use crate::statement::guard::Reads;
 use crate::statement::{self, Description, Outcome, Parsed, Rows};
 pub use portal::{Portal, PortalState};
 pub use transaction::Status;
@@ -106,6 +107,7 @@ impl Session {
             visible: Arc::clone(&self.view.visible),
             settings: self.settings.clone(),
             pins: self.transaction.pins(),
+            reads: Reads::default(),
             transaction_started: self.transaction.started().unwrap_or(now),
             facts: self.facts.clone(),
         })

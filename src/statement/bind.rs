@@ -137,6 +137,7 @@ async fn product_table(
     let Access::Read(scope) = visible.access else { return Err(denied(visible.table, product)) };
     let location = product.delta_port().and_then(|port| port.location.as_ref());
     let Some(location) = location else { return Err(denied(visible.table, product)) };
+    context.reads.add(&product.id);
     let snapshot = context.table(location).await?;
     let name = format!("{}.{}", visible.schema, visible.table);
     let scope = CompiledScope::compile(scope, &context.principal, context.visible.readable_domains(), &snapshot.schema);

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 
+use super::guard::Reads;
 use crate::access::principal::Principal;
 use crate::access::visible::Visible;
 use crate::catalog::model::Location;
@@ -27,6 +28,8 @@ pub struct Context {
     pub visible: Arc<Visible>,
     pub settings: SharedSettings,
     pub pins: Pins,
+    /// Filled while the statement is bound.
+    pub reads: Reads,
     /// What `now()` returns: the start of the transaction.
     pub transaction_started: DateTime<Utc>,
     pub facts: SessionFacts,

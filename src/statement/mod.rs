@@ -16,6 +16,7 @@ mod command;
 pub mod context;
 mod fault;
 mod functions;
+pub mod guard;
 mod limits;
 mod names;
 pub mod parse;
@@ -34,6 +35,7 @@ use bind::Bound;
 use classify::{Command, SessionCommand};
 use context::Context;
 pub use fault::from_engine;
+use guard::Guard;
 pub use parse::{Parsed, parse};
 
 use crate::access::lint::Secured;
@@ -62,6 +64,8 @@ pub struct Rows {
     pub stream: SendableRecordBatchStream,
     /// First word of the command tag.
     pub tag: &'static str,
+    /// Looks before every batch whether it may still be sent; `None` for rows that no policy is about.
+    pub guard: Option<Guard>,
 }
 
 /// Finds out parameters and columns without running anything. `declared` are the types that the client gave.
@@ -106,7 +110,8 @@ pub async fn execute(parsed: &Parsed, parameters: &[ScalarValue], context: &Cont
             let (secured, bound) = plan(query, &parsed.text, parameters, context).await?;
             let schema = result_schema(query, &secured.schema());
             let stream = run::stream(&secured, &bound.state, context.mesh.engine.workers())?;
-            Ok(Outcome::Rows(Rows { schema, stream, tag: "SELECT" }))
+            let guard = Some(Guard::new(&context.mesh, &context.visible, &context.reads));
+            Ok(Outcome::Rows(Rows { schema, stream, tag: "SELECT", guard }))
         }
         Command::Explain { query, analyze, verbose } => {
             let (secured, bound) = plan(query, &parsed.text, parameters, context).await?;

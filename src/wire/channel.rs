@@ -102,11 +102,10 @@ impl Channel {
         self.stream
     }
 
-    /// Writes out everything. Not cancel safe: a message may be cut, so the connection must end after a cancellation.
+    /// Writes out everything, through TLS too. Cancel safe.
     pub async fn flush(&mut self) -> Result<()> {
-        self.stream.write_all(&self.output).await.map_err(|error| gone(&error))?;
+        self.drain().await?;
         self.stream.flush().await.map_err(|error| gone(&error))?;
-        self.output.clear();
         if self.output.capacity() > 2 * WRITE_BYTES {
             self.output = BytesMut::new();
         }

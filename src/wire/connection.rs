@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::cancel::{Cancels, Registration};
-use super::channel::Channel;
+use super::channel::{Channel, WRITE_BYTES};
 use super::encode::{EncodeOptions, Format, RowEncoder};
 use super::message::Frontend;
 use super::rows::{self, Interrupts};
@@ -23,6 +23,9 @@ use crate::error::{Error, Result, SqlState};
 use crate::mesh::Mesh;
 use crate::session::{Executed, PortalState, Session, Status};
 use crate::statement;
+
+/// How long a client may take to read the last words; one that does not read them is not waited for.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// What a connection may take.
 #[derive(Clone, Debug)]
@@ -114,7 +117,7 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>, hal
     if let Err(error) = connection.run().await {
         connection.say_goodbye(&error).await;
     }
-    connection.channel.close().await;
+    drop(tokio::time::timeout(GOODBYE, connection.channel.close()).await);
 }
 
 pub(super) struct Connection {
@@ -149,15 +152,25 @@ impl Connection {
             }
             // boxed, so that an idle connection does not keep room for the largest statement
             Box::pin(self.handle(message)).await?;
+            // a pipeline whose answers are long must not pile them up
+            if self.channel.output.len() >= WRITE_BYTES {
+                self.flush().await?;
+            }
+        }
+    }
+
+    /// Writes what is due, unless the server stops first: a client that does not read must not hold it up.
+    async fn flush(&mut self) -> Result<()> {
+        tokio::select! {
+            biased;
+            () = self.shared.kill.cancelled() => Err(shutting_down()),
+            flushed = self.channel.flush() => flushed,
         }
     }
 
     /// Writes what is due and waits for the next message, within the limits on idling.
     async fn wait(&mut self) -> Result<Option<Frontend>> {
-        tokio::select! {
-            () = self.shared.kill.cancelled() => return Err(shutting_down()),
-            flushed = self.channel.flush() => flushed?,
-        }
+        self.flush().await?;
         self.channel.shrink();
         let idle_max = match self.session.status() {
             Status::Idle => None,
@@ -203,7 +216,7 @@ impl Connection {
                 reply::ready(&mut self.channel.output, self.session.status());
                 Ok(())
             }
-            Frontend::Flush => self.channel.flush().await,
+            Frontend::Flush => self.flush().await,
             message => {
                 if let Err(error) = self.extended(message).await {
                     self.skipping = true;
@@ -288,8 +301,6 @@ impl Connection {
 
     /// The last word before the connection ends, where anybody can still hear it.
     async fn say_goodbye(&mut self, error: &Error) {
-        /// A client that does not read its good-bye is not waited for.
-        const GOODBYE: Duration = Duration::from_secs(1);
         let mut report = error.report().clone();
         report.severity = crate::error::Severity::Fatal;
         reply::report(&mut self.channel.output, &report);

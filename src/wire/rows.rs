@@ -17,8 +17,10 @@ use super::encode::RowEncoder;
 use crate::error::{Error, Result, SqlState};
 use crate::statement::{Rows, from_engine};
 
-/// Rows encoded between two looks at the size of the output.
-const ROWS_PER_STEP: usize = 256;
+/// Rows encoded between two looks at the size of the output: at most this many.
+const ROWS_PER_STEP_MAX: usize = 1_024;
+/// And in the first step of a batch, when their width is not known yet.
+const ROWS_FIRST_STEP: usize = 16;
 
 /// What may stop a running statement.
 pub struct Interrupts<'a> {
@@ -100,6 +102,9 @@ pub async fn send(
                 None => return Ok(Sent { rows: sent, suspended: false }),
             },
         };
+        if let Some(guard) = &mut rows.guard {
+            guard.check().await?;
+        }
         let wanted = if rows_max == 0 { u64::MAX } else { rows_max - sent };
         let count = usize::try_from(wanted).unwrap_or(usize::MAX).min(batch.num_rows());
         send_batch(channel, &batch, count, encoder, interrupts).await?;
@@ -131,10 +136,14 @@ async fn send_batch(
     encoder: &RowEncoder,
     interrupts: &Interrupts<'_>,
 ) -> Result<()> {
-    let mut from = 0;
+    let (mut from, mut step) = (0, ROWS_FIRST_STEP);
     while from < count {
-        let to = (from + ROWS_PER_STEP).min(count);
+        let to = (from + step).min(count);
+        let before = channel.output.len();
         encoder.encode(batch, from..to, &mut channel.output)?;
+        // the next step is about as long as one write, whatever the width of the rows
+        let row_bytes = (channel.output.len() - before).div_ceil(to - from).max(1);
+        step = (WRITE_BYTES / row_bytes).clamp(1, ROWS_PER_STEP_MAX);
         if channel.output.len() >= WRITE_BYTES {
             write(channel, interrupts).await?;
         }

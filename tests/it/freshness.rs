@@ -208,6 +208,29 @@ async fn a_policy_binds_inside_a_transaction() {
 }
 
 #[tokio::test]
+async fn an_open_portal_and_a_cursor_end_when_access_does() {
+    let mesh = Copied::start();
+    let mut client = mesh.connect("data_scientist").await;
+    let mut other = mesh.connect("data_scientist").await;
+    let rows = "select order_id from sales.orders order by 1";
+    client.query("begin").await;
+    client.query(&format!("declare c cursor for {rows}")).await;
+    assert_eq!(client.rows("fetch 1 from c").await, ["100001"]);
+    let begun = [parse("", rows, &[]), bind("p", "", &[]), execute("p", 2), sync()];
+    assert!(client.say(&begun).await.contains(&"Row 100002".to_owned()));
+    // a change that does not concern the statement leaves it alone
+    mesh.edit("catalog/customer-success/surveys/data_product.yaml", "owner: ", "owner: new-");
+    becomes(&mut other, "select count(*) from products where owner like 'new-%'", &["1"]).await;
+    assert!(client.say(&[execute("p", 1), sync()]).await.contains(&"Row 100003".to_owned()));
+    mesh.edit("catalog/policies/data-science-access.yaml", "[sales, marketing,", "[marketing,");
+    becomes(&mut other, COUNT, &["Error 42501 permission denied for table orders"]).await;
+    let refused = "Error 42501 access changed while the statement was running".to_owned();
+    let lines = client.say(&[execute("p", 1), sync()]).await;
+    assert!(lines.contains(&refused) && !lines.iter().any(|line| line.starts_with("Row")), "{lines:?}");
+    assert_eq!(lines.last().unwrap(), "Ready E");
+}
+
+#[tokio::test]
 async fn an_unreadable_policy_denies() {
     let mesh = Copied::start();
     let mut client = mesh.connect("data_scientist").await;

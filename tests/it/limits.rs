@@ -493,6 +493,35 @@ async fn sigterm_drains_the_program() {
 }
 
 #[tokio::test]
+async fn a_client_that_does_not_read_does_not_hold_up_the_end() {
+    let server = serving(|config| config.shutdown_grace = Duration::from_millis(200));
+    let mut deaf = Client::connect(server.address, "sales_analyst").await;
+    let many = [run("select * from sales.orders"), flush()].concat().repeat(200);
+    deaf.send(&many).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let began = Instant::now();
+    tokio::task::spawn_blocking(move || drop(server)).await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
+    drop(deaf);
+}
+
+#[tokio::test]
+async fn answers_of_a_long_pipeline_do_not_pile_up() {
+    let server = shared();
+    let mut client = Client::connect(server.address, "sales_analyst").await;
+    let columns = (0..200).map(|i| format!("{i} as a_column_with_a_long_name_{i}")).collect::<Vec<_>>().join(", ");
+    let mut pipeline = parse("wide", &format!("select {columns}"), &[]);
+    for _ in 0..2_000 {
+        pipeline.extend(describe(b'S', "wide"));
+    }
+    pipeline.extend(sync());
+    client.send(&pipeline).await;
+    let lines = client.lines().await;
+    assert_eq!(lines.last().unwrap(), "Ready I");
+    assert!(lines.len() > 4_000, "{}", lines.len());
+}
+
+#[tokio::test]
 async fn after_the_grace_period_running_statements_end() {
     let server = serving(|config| config.shutdown_grace = Duration::from_millis(200));
     let mut busy = Client::connect(server.address, "sales_analyst").await;

@@ -89,6 +89,7 @@ mod tests {
     use crate::quality::Measurement;
     use crate::settings::Settings;
     use crate::statement::context::{Pins, SessionFacts, SharedSettings};
+    use crate::statement::guard::Reads;
     use chrono::Utc;
     use datafusion::arrow::array::AsArray;
     use datafusion::arrow::datatypes::Float64Type;
@@ -102,6 +103,7 @@ mod tests {
             visible: view.visible,
             settings: SharedSettings::new(Settings::new(user, &[]).unwrap()),
             pins: Pins::default(),
+            reads: Reads::default(),
             transaction_started: Utc::now(),
             facts: SessionFacts { pid: 1, database: Arc::from("mesh") },
         }

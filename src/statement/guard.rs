@@ -1,0 +1,62 @@
+//! What a statement was allowed when it started, and whether it still is.
+//!
+//! Policy is resolved when a statement executes. Rows that leave later, from a long result, a suspended portal or an open
+//! cursor, are sent only while the decision still holds: it is looked at again before every batch, which costs one atomic
+//! read while the catalog does not change.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::access::visible::Visible;
+use crate::catalog::model::ProductId;
+use crate::error::{Error, Result, SqlState};
+use crate::mesh::Mesh;
+
+/// The products whose tables a statement reads, collected while it is bound.
+#[derive(Clone, Debug, Default)]
+pub struct Reads(Arc<Mutex<Vec<ProductId>>>);
+
+impl Reads {
+    pub fn add(&self, product: &ProductId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(product.clone());
+    }
+
+    fn products(&self) -> Vec<ProductId> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// Watches over the rows of one statement.
+pub struct Guard {
+    mesh: Arc<Mesh>,
+    /// What the principal saw when the decision was last looked at.
+    seen: Arc<Visible>,
+    reads: Vec<ProductId>,
+}
+
+impl Guard {
+    pub fn new(mesh: &Arc<Mesh>, seen: &Arc<Visible>, reads: &Reads) -> Self {
+        Self { mesh: Arc::clone(mesh), seen: Arc::clone(seen), reads: reads.products() }
+    }
+
+    /// Whether rows that were computed under the old decision may still be sent.
+    ///
+    /// # Errors
+    /// `42501` when the principal, its domains or its access to what the statement reads changed; a fatal `28000` when
+    /// the user is gone.
+    pub async fn check(&mut self) -> Result<()> {
+        if self.mesh.catalog.current().generation == self.seen.generation() {
+            return Ok(());
+        }
+        let now = self.mesh.view(&self.seen.principal().name, None).await?.visible;
+        let access = |visible: &Visible, id| visible.get(id).map(|product| product.access.fingerprint());
+        let same = now.fingerprint() == self.seen.fingerprint()
+            && now.readable_domains() == self.seen.readable_domains()
+            && self.reads.iter().all(|id| access(&now, id) == access(&self.seen, id));
+        if same {
+            self.seen = now;
+            return Ok(());
+        }
+        Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, "access changed while the statement was running")
+            .hint("Run the statement again to see what may be read now."))
+    }
+}
