@@ -2,6 +2,7 @@
 //!
 //! Tags, warnings and SQLSTATEs as in PostgreSQL 15's `utility.c` and `xact.c`.
 
+use super::transaction::Implicit;
 use super::{Executed, Session, Status};
 use crate::error::{Error, Report, Result, Severity, SqlState};
 use crate::statement::classify::SessionCommand;
@@ -81,8 +82,8 @@ impl Session {
             let message = "there is already a transaction in progress";
             return Ok(with_warning(tag, SqlState::ACTIVE_SQL_TRANSACTION, message));
         }
-        let before = self.settings.lock().clone();
-        self.transaction.begin(before);
+        let implicit = self.implicit.take().unwrap_or_else(|| Implicit::begin(self.settings.lock().clone()));
+        self.transaction.begin(implicit);
         self.set_modes(modes)?;
         done(tag)
     }
@@ -115,6 +116,7 @@ impl Session {
             return with_warning(tag, SqlState::NO_ACTIVE_SQL_TRANSACTION, message);
         }
         let back_to = self.transaction.end(commit);
+        self.implicit = None;
         self.portals.clear();
         let mut settings = self.settings.lock();
         settings.end_local();
@@ -122,7 +124,7 @@ impl Session {
             *settings = before;
         }
         if chain {
-            self.transaction.begin(settings.clone());
+            self.transaction.begin(Implicit::begin(settings.clone()));
         }
         Executed::Done { tag: tag.to_owned(), notice: None }
     }

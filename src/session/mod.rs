@@ -11,7 +11,6 @@ mod transaction;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use chrono::Utc;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 
@@ -24,7 +23,7 @@ use crate::statement::guard::Reads;
 use crate::statement::{self, Description, Outcome, Parsed, Rows};
 pub use portal::{Portal, PortalState};
 pub use transaction::Status;
-use transaction::Transaction;
+use transaction::{Implicit, Transaction};
 
 /// How many named prepared statements a session may hold.
 const PREPARED_STATEMENTS_MAX: usize = 10_000;
@@ -65,8 +64,8 @@ pub struct Session {
     statements: HashMap<String, Arc<Prepared>>,
     portals: HashMap<String, Portal>,
     transaction: Transaction,
-    /// The settings before the implicit transaction that runs: an error undoes what its statements set.
-    before_implicit: Option<Settings>,
+    /// The transaction that a simple query or a pipeline is by itself, once its first statement has begun.
+    implicit: Option<Implicit>,
 }
 
 impl Session {
@@ -84,7 +83,7 @@ impl Session {
             statements: HashMap::new(),
             portals: HashMap::new(),
             transaction: Transaction::default(),
-            before_implicit: None,
+            implicit: None,
         })
     }
 
@@ -99,16 +98,19 @@ impl Session {
     /// What a statement that starts now may look at. Who the principal is and what it may see is decided afresh.
     async fn context(&mut self) -> Result<Context> {
         self.view = self.mesh.view(&self.user, Some(&self.view)).await?;
-        let now = Utc::now();
+        let (pins, transaction_started) = self.transaction.open().unwrap_or_else(|| {
+            let implicit = self.implicit.get_or_insert_with(|| Implicit::begin(self.settings.lock().clone()));
+            (implicit.pins.clone(), implicit.started)
+        });
         Ok(Context {
             mesh: Arc::clone(&self.mesh),
             snapshot: Arc::clone(&self.view.snapshot),
             principal: Arc::clone(&self.view.principal),
             visible: Arc::clone(&self.view.visible),
             settings: self.settings.clone(),
-            pins: self.transaction.pins(),
+            pins,
             reads: Reads::default(),
-            transaction_started: self.transaction.started().unwrap_or(now),
+            transaction_started,
             facts: self.facts.clone(),
         })
     }
@@ -137,9 +139,6 @@ impl Session {
 
     async fn execute(&mut self, parsed: &Parsed, parameters: &[ScalarValue]) -> Result<Executed> {
         self.check_transaction(parsed)?;
-        if self.status() == Status::Idle && self.before_implicit.is_none() {
-            self.before_implicit = Some(self.settings.lock().clone());
-        }
         let context = self.context().await?;
         match statement::execute(parsed, parameters, &context).await? {
             Outcome::Rows(rows) => Ok(Executed::Rows(rows)),
@@ -298,8 +297,8 @@ impl Session {
     pub fn fail(&mut self) {
         self.transaction.fail();
         self.portals.clear();
-        if let (Status::Idle, Some(before)) = (self.status(), self.before_implicit.take()) {
-            *self.settings.lock() = before;
+        if let (Status::Idle, Some(implicit)) = (self.status(), self.implicit.take()) {
+            *self.settings.lock() = implicit.settings_before;
         }
     }
 
@@ -311,7 +310,7 @@ impl Session {
 
     /// Sync, or the end of a simple query: an implicit transaction ends, and with it its portals.
     pub fn end_implicit_transaction(&mut self) {
-        self.before_implicit = None;
+        self.implicit = None;
         if self.status() == Status::Idle {
             self.portals.clear();
             self.settings.lock().end_local();

@@ -30,6 +30,22 @@ struct Open {
     savepoints: Vec<Savepoint>,
 }
 
+/// What the statements of one simple query, or of one pipeline up to its Sync, are together outside of a transaction block:
+/// one moment, one version of each table, and one change of settings that an error undoes.
+///
+/// PostgreSQL 15, section 55.2.2.1 "Multiple Statements in a Simple Query".
+pub struct Implicit {
+    pub started: DateTime<Utc>,
+    pub pins: Pins,
+    pub settings_before: Settings,
+}
+
+impl Implicit {
+    pub fn begin(settings: Settings) -> Self {
+        Self { started: Utc::now(), pins: Pins::default(), settings_before: settings }
+    }
+}
+
 struct Savepoint {
     name: String,
     settings: Settings,
@@ -44,23 +60,15 @@ impl Transaction {
         }
     }
 
-    pub fn started(&self) -> Option<DateTime<Utc>> {
-        self.open.as_ref().map(|open| open.started)
+    /// Pins and start of the transaction that is open.
+    pub fn open(&self) -> Option<(Pins, DateTime<Utc>)> {
+        self.open.as_ref().map(|open| (open.pins.clone(), open.started))
     }
 
-    /// The transaction's pins, or new ones for a statement outside of a transaction.
-    pub fn pins(&self) -> Pins {
-        self.open.as_ref().map_or_else(Pins::default, |open| open.pins.clone())
-    }
-
-    pub fn begin(&mut self, settings: Settings) {
-        self.open = Some(Open {
-            failed: false,
-            started: Utc::now(),
-            pins: Pins::default(),
-            settings_before: settings,
-            savepoints: Vec::new(),
-        });
+    /// Begins a transaction block; an implicit transaction that runs becomes its first part.
+    pub fn begin(&mut self, from: Implicit) {
+        let Implicit { started, pins, settings_before } = from;
+        self.open = Some(Open { failed: false, started, pins, settings_before, savepoints: Vec::new() });
     }
 
     pub fn fail(&mut self) {
