@@ -2,7 +2,8 @@
 //!
 //! A row filter runs on hidden rows, so it may contain only what is on a short list: comparisons, boolean logic, IN,
 //! BETWEEN, IS NULL, LIKE with a literal pattern, CASE, `lower`, `upper`, `coalesce`, and the functions about the
-//! principal, which become literals. Arithmetic on columns, casts of columns that can fail, subqueries and everything
+//! principal, which become literals. What could make an admission of an attribute that the principal does not have (IS
+//! NULL, IS DISTINCT FROM, `coalesce`, CASE and the like over `principal_attribute`) is refused too. Arithmetic on columns, casts of columns that can fail, subqueries and everything
 //! else are refused, and a refused rule admits no row: the caller treats the table as one that may not be read.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -30,7 +31,8 @@ use datafusion::physical_plan::PhysicalExpr;
 use datafusion::prelude::col;
 use datafusion::sql::planner::{PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast::{
-    Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Value, visit_expressions_mut,
+    BinaryOperator, Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Value,
+    visit_expressions, visit_expressions_mut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -43,6 +45,9 @@ use crate::catalog::model::DomainName;
 
 /// The longest row filter, in bytes.
 pub const ROW_FILTER_BYTES_MAX: usize = 16 * 1024;
+
+/// The function that gives an attribute of the principal.
+const PRINCIPAL_ATTRIBUTE: &str = "principal_attribute";
 
 /// A [`ReadScope`] bound to a table's schema: what [`SecuredTable`](super::SecuredTable) enforces.
 #[derive(Clone, Debug)]
@@ -170,6 +175,9 @@ impl Compiler<'_> {
             return Err(format!("longer than {ROW_FILTER_BYTES_MAX} bytes"));
         }
         let mut sql = parse(text)?;
+        if let ControlFlow::Break(why) = visit_expressions(&sql, refuse_admission_by_absence) {
+            return Err(why);
+        }
         if let ControlFlow::Break(why) = visit_expressions_mut(&mut sql, |expr| self.bind_principal(expr)) {
             return Err(why);
         }
@@ -193,7 +201,7 @@ impl Compiler<'_> {
     }
 
     /// `current_user` and `principal_attribute('x')` become literals; an attribute that the principal does not have is
-    /// NULL, which no comparison admits.
+    /// NULL, which no comparison that [`refuse_admission_by_absence`] lets pass admits.
     fn bind_principal(&self, expr: &mut SqlExpr) -> ControlFlow<String> {
         let SqlExpr::Function(function) = &*expr else { return ControlFlow::Continue(()) };
         let value = match function.name.to_string().to_ascii_lowercase().as_str() {
@@ -201,7 +209,7 @@ impl Compiler<'_> {
                 Some([]) => Some(self.principal.name.clone()),
                 _ => return ControlFlow::Break("current_user takes no argument".to_owned()),
             },
-            "principal_attribute" => match text_arguments(function).as_deref() {
+            PRINCIPAL_ATTRIBUTE => match text_arguments(function).as_deref() {
                 Some([name]) => self.principal.attributes.get(*name).cloned(),
                 _ => return ControlFlow::Break("principal_attribute takes one text literal".to_owned()),
             },
@@ -289,6 +297,44 @@ fn parse(text: &str) -> Result<SqlExpr, String> {
         Token::EOF => Ok(sql),
         other => Err(format!("unexpected text from {:?} on", other.to_string())),
     }
+}
+
+/// An attribute that a principal lacks is NULL. Comparisons and boolean logic carry that on to a result which admits
+/// nothing; what turns NULL into a value would admit rows to those of whom nothing is known.
+fn refuse_admission_by_absence(expr: &SqlExpr) -> ControlFlow<String> {
+    let turns_null_into_a_value = match expr {
+        SqlExpr::IsNull(_)
+        | SqlExpr::IsNotNull(_)
+        | SqlExpr::IsTrue(_)
+        | SqlExpr::IsNotTrue(_)
+        | SqlExpr::IsFalse(_)
+        | SqlExpr::IsNotFalse(_)
+        | SqlExpr::IsUnknown(_)
+        | SqlExpr::IsNotUnknown(_)
+        | SqlExpr::IsDistinctFrom(..)
+        | SqlExpr::IsNotDistinctFrom(..)
+        | SqlExpr::Case { .. }
+        | SqlExpr::BinaryOp { op: BinaryOperator::Spaceship, .. } => true,
+        SqlExpr::Function(function) => {
+            !matches!(function.name.to_string().to_ascii_lowercase().as_str(), "lower" | "upper" | PRINCIPAL_ATTRIBUTE)
+        }
+        _ => false,
+    };
+    if turns_null_into_a_value && asks_for_attribute(expr) {
+        let why = "could admit a principal without the attribute: compare principal_attribute directly";
+        return ControlFlow::Break(format!("{expr} {why}"));
+    }
+    ControlFlow::Continue(())
+}
+
+fn asks_for_attribute(expr: &SqlExpr) -> bool {
+    let found = visit_expressions(expr, |part| match part {
+        SqlExpr::Function(function) if function.name.to_string().eq_ignore_ascii_case(PRINCIPAL_ATTRIBUTE) => {
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_break()
 }
 
 /// Whether expressions over literals only have become literals yet.
@@ -606,6 +652,43 @@ mod tests {
         let deep = format!("{}x = 1{}", "(".repeat(5000), ")".repeat(5000));
         assert!(compile(vec![filter(&deep)], &[]).is_err());
         assert_eq!(check_row_filter("region = principal_attribute('region')", &schema()), Ok(()));
+    }
+
+    /// Refused for all, so that a rule does not begin to fail when the first principal without the attribute comes.
+    #[test]
+    fn what_admits_by_an_absent_attribute_is_refused() {
+        for attribute in ["absent", "region"] {
+            for text in [
+                "principal_attribute('a') IS NULL",
+                "PRINCIPAL_ATTRIBUTE('a') IS NULL OR region = 'EU'",
+                "NOT (principal_attribute('a') IS NOT NULL)",
+                "region IS DISTINCT FROM principal_attribute('a')",
+                "principal_attribute('a') IS NOT DISTINCT FROM region",
+                "region <=> principal_attribute('a')",
+                "coalesce(principal_attribute('a'), 'EU') = region",
+                "\"coalesce\"(region, lower(principal_attribute('a')), 'EU') = 'EU'",
+                "(region = principal_attribute('a')) IS NOT TRUE",
+                "(region = principal_attribute('a')) IS UNKNOWN",
+                "(region <> principal_attribute('a')) IS NOT FALSE",
+                "NOT ((region = principal_attribute('a')) IS TRUE)",
+                "CASE WHEN region = principal_attribute('a') THEN false ELSE true END",
+                "CASE principal_attribute('a') WHEN 'EU' THEN false ELSE true END",
+            ] {
+                let text = text.replace("('a')", &format!("('{attribute}')"));
+                assert!(compile(vec![filter(&text)], &[]).is_err(), "{text}");
+                assert!(check_row_filter(&text, &schema()).is_err(), "{text}");
+            }
+        }
+        for (text, expected) in [
+            ("NOT (region = principal_attribute('absent'))", &[0_usize; 0][..]),
+            ("region NOT IN (principal_attribute('absent'), 'XX')", &[]),
+            ("lower(region) = lower(principal_attribute('absent'))", &[]),
+            ("lower(region) = lower(principal_attribute('region'))", &[0]),
+            ("coalesce(region, 'EU') = principal_attribute('region')", &[0, 2]),
+            ("region IS NOT NULL AND region = principal_attribute('region')", &[0]),
+        ] {
+            assert_eq!(admitted(vec![filter(text)], &[]), expected, "{text}");
+        }
     }
 
     #[test]

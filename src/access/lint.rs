@@ -65,10 +65,35 @@ impl Secured {
         execute_stream(Arc::clone(&self.0), context)
     }
 
-    /// The plan itself, for display and metrics. To run it, use [`Self::execute_stream`].
+    /// Whether a part of the plan is fenced: what its operators measure as they run, bytes and time, then depends on
+    /// rows that the principal does not see, and is not for display.
+    #[must_use]
+    pub fn has_fence(&self) -> bool {
+        let mut waiting = vec![&self.0];
+        while let Some(node) = waiting.pop() {
+            let any: &dyn Any = node.as_ref();
+            if any.is::<SecureScanExec>() {
+                return true;
+            }
+            waiting.extend(shown_children(node));
+        }
+        false
+    }
+
+    /// The plan itself, for display and metrics; of a node's children, [`shown_children`] are for display. To run it,
+    /// use [`Self::execute_stream`].
     #[must_use]
     pub fn plan(&self) -> &Arc<dyn ExecutionPlan> {
         &self.0
+    }
+}
+
+/// The children of a node that a client may see: none of a scan of a table, behind which are files.
+#[must_use]
+pub fn shown_children(node: &Arc<dyn ExecutionPlan>) -> Vec<&Arc<dyn ExecutionPlan>> {
+    match judge(node.as_ref()) {
+        Verdict::Fenced | Verdict::Refused => Vec::new(),
+        Verdict::Allowed => node.children(),
     }
 }
 

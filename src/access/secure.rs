@@ -1,12 +1,21 @@
 //! The fence: a table that gives out only the rows and columns of its scope, whatever is asked of it.
 //!
 //! ```text
-//! raw scan → row filter → leakproof user predicates → projection → limit → fixed partitions   ← hidden
+//! raw scan → row filter → leakproof user predicates → projection → limit, or fixed partitions ← hidden
 //!                                  SecureScanExec: table=sales.orders                         ← all that anyone sees
 //! ```
 //!
 //! [`SecureScanExec`] is a leaf without children, statistics or metrics, so that no optimizer rule moves an expression
 //! of the user below the row filter, and nothing on display depends on hidden rows.
+//!
+//! Order: SQL promises none without ORDER BY, and neither does the fence; nor does it promise which rows a LIMIT without
+//! ORDER BY takes. What it does beyond that:
+//! * A scan that was handed a limit delivers the permitted rows in the order of the table's files, as the log lists them,
+//!   and of the rows in them: which rows come first does not depend on where hidden rows lie between them. Tables with
+//!   deletion vectors are the exception, whose scan delivers groups of files in any order.
+//! * Without such a limit, batches are counted out to the partitions after filtering, by permitted rows. Rows still come
+//!   in the order in which the partitions happen to get ready, and where the files are cut into partitions depends on
+//!   their sizes in bytes, hidden rows included. The set of rows is the same; whoever needs an order has to ask for it.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -21,9 +30,12 @@ use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_expr::Partitioning;
 use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
+use datafusion::physical_plan::buffer::BufferExec;
+#[expect(deprecated, reason = "the operators that replace it coalesce only what they filter themselves")]
+use datafusion::physical_plan::coalesce_batches::CoalesceBatchesExec;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::expressions::Column;
-use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::filter::FilterExecBuilder;
 use datafusion::physical_plan::limit::LocalLimitExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
@@ -31,9 +43,12 @@ use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 
 use super::filter::{CompiledScope, RowFilter};
 use super::leakproof::is_leakproof;
-use super::scan::{SecureScanExec, generic};
-use super::whole::{ColumnEstimates, WholeScanExec};
+use super::scan::{Delivery, SecureScanExec, generic};
+use super::whole::{ColumnEstimates, WholeScan, WholeScanExec};
 use crate::error::Error;
+
+/// How far the partitions of a scan with a limit work ahead, each.
+const BYTES_AHEAD_MAX: usize = 1024 * 1024;
 
 /// A product's table as one principal may read it.
 pub struct SecuredTable {
@@ -81,7 +96,8 @@ impl SecuredTable {
         let row_filter = self.scope.row_filter.as_ref();
         if row_filter.is_some_and(RowFilter::admits_nothing) {
             let nothing = EmptyExec::new(Arc::clone(&output_schema)).with_partitions(partitions);
-            return Ok(SecureScanExec::new(&self.name, output_schema, Arc::new(nothing), None));
+            let (nothing, delivery) = (Arc::new(nothing), Delivery::Apart);
+            return Ok(SecureScanExec::new(&self.name, output_schema, nothing, None, delivery, &self.raw));
         }
         let user_filter = match conjunction(user_filters.iter().map(without_qualifier)) {
             None => None,
@@ -92,21 +108,22 @@ impl SecuredTable {
         let mut plan = self.raw_scan(state, &read, &filters).await?;
         for filter in &filters {
             let predicate = reassign_expr_columns(Arc::clone(&filter.physical), &plan.schema())?;
-            plan = Arc::new(FilterExec::try_new(predicate, plan)?);
+            let filter = FilterExecBuilder::new(predicate, plan).with_batch_size(state.config().batch_size());
+            plan = Arc::new(filter.build()?);
         }
         let kept = kept_columns(output, row_filter);
         plan = project(plan, &self.scope.schema, &kept)?;
+        let mut options = state.config_options().clone();
+        // Handing out batches in turn before they are filtered would hand out permitted rows by the hidden ones.
+        options.optimizer.enable_round_robin_repartition = false;
         for rule in state.physical_optimizers() {
             // Nothing outside the fence optimizes what is inside.
-            plan = rule.optimize(plan, state.config_options())?;
+            plan = rule.optimize(plan, &options)?;
         }
-        if let Some(limit) = limit {
-            plan = Arc::new(LocalLimitExec::new(plan, limit));
-        }
-        if plan.properties().partitioning.partition_count() != partitions {
-            // The number of partitions follows the settings, never the number of hidden files.
-            plan = Arc::new(RepartitionExec::try_new(plan, Partitioning::RoundRobinBatch(partitions))?);
-        }
+        let (plan, delivery) = match limit {
+            Some(limit) => (in_order(plan, limit), Delivery::InOrder { partitions }),
+            None => (spread(plan, partitions, state.config().batch_size())?, Delivery::Apart),
+        };
         for (column, field) in output_schema.fields().iter().zip(plan.schema().fields()) {
             if column.data_type() != field.data_type() {
                 return internal_err!("column {} is scanned as {}", column.name(), field.data_type());
@@ -118,7 +135,7 @@ impl SecuredTable {
             }
             _ => None,
         };
-        Ok(SecureScanExec::new(&self.name, output_schema, plan, recheck))
+        Ok(SecureScanExec::new(&self.name, output_schema, plan, recheck, delivery, &self.raw))
     }
 
     /// The raw provider's plan for the columns `read`, with all filters that the provider can use to prune.
@@ -188,7 +205,14 @@ impl TableProvider for SecuredTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         if self.is_whole() {
             let plan = self.raw.scan(state, projection, filters, limit).await?;
-            return Ok(Arc::new(WholeScanExec::new(Arc::clone(&self.name), plan, Arc::new(self.estimates()))));
+            let filters: Vec<String> = filters.iter().map(|filter| without_qualifier(filter).to_string()).collect();
+            let scan = WholeScan {
+                table: Arc::clone(&self.name),
+                filters: filters.join(", "),
+                estimates: self.estimates(),
+                _provider: Arc::clone(&self.raw),
+            };
+            return Ok(Arc::new(WholeScanExec::new(Arc::new(scan), plan)));
         }
         if !filters.iter().all(|filter| is_leakproof(filter, &self.schema)) {
             return internal_err!("a predicate that may leak was pushed into the fence of {}", self.name);
@@ -214,6 +238,24 @@ impl RowFilter {
     fn admits_nothing(&self) -> bool {
         matches!(&self.logical, Expr::Literal(value, _) if *value != ScalarValue::Boolean(Some(true)))
     }
+}
+
+/// At most `limit` rows of each partition, all of which work ahead of the one that is being delivered.
+fn in_order(plan: Arc<dyn ExecutionPlan>, limit: usize) -> Arc<dyn ExecutionPlan> {
+    let several = plan.properties().partitioning.partition_count() > 1;
+    let limited = Arc::new(LocalLimitExec::new(plan, limit));
+    if several { Arc::new(BufferExec::new(limited, BYTES_AHEAD_MAX)) } else { limited }
+}
+
+/// The number of partitions follows the settings, never the number of hidden files, and batches are counted by permitted
+/// rows: coalesced to twice the size that a scan yields, none passes through as it came.
+fn spread(plan: Arc<dyn ExecutionPlan>, partitions: usize, batch_size: usize) -> Result<Arc<dyn ExecutionPlan>> {
+    if plan.properties().partitioning.partition_count() == partitions {
+        return Ok(plan);
+    }
+    #[expect(deprecated, reason = "the operators that replace it coalesce only what they filter themselves")]
+    let coalesced = CoalesceBatchesExec::new(plan, batch_size.saturating_mul(2));
+    Ok(Arc::new(RepartitionExec::try_new(Arc::new(coalesced), Partitioning::RoundRobinBatch(partitions))?))
 }
 
 /// Filters arrive qualified with the name under which the statement knows the table.
@@ -448,6 +490,83 @@ mod tests {
         }
     }
 
+    /// The same visible rows, with other hidden rows before, between and after them, in as many files.
+    fn many_files(hidden: usize) -> Arc<MemTable> {
+        let us: Vec<Row<'_>> = (0..hidden).map(|_| (77, "US", "s")).collect();
+        let with = |x: i64| [&us[..], &[(x, "EU", "s")], &us[..]].concat();
+        let parts: Vec<Vec<Row<'_>>> = (1..=5).map(|file| if file == 3 { us.clone() } else { with(file) }).collect();
+        raw(&parts.iter().map(Vec::as_slice).collect::<Vec<_>>())
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_limit_takes_the_first_visible_rows_wherever_hidden_ones_lie() {
+        for hidden in [0, 3, 20_000] {
+            let ann = context(secured(many_files(hidden), Some("region = 'EU'"), &[]));
+            for (sql, expected) in [
+                ("select x from orders limit 3", &["1", "2", "4"][..]),
+                ("select x from orders where x > 1 limit 2", &["2", "4"]),
+                ("select x from orders limit 100", &["1", "2", "4", "5"]),
+                ("select x from orders limit 2 offset 1", &["2", "4"]),
+            ] {
+                for _ in 0..20 {
+                    assert_eq!(values(&ann, sql).await, expected, "{sql} with {hidden} hidden rows");
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn batches_are_counted_out_by_visible_rows() {
+        let dealt = async |between: usize| {
+            let us: Vec<Row<'_>> = vec![(77, "US", "s"); 2];
+            let eu: Vec<Row<'_>> = (0..12).map(|x| (x, "EU", "s")).collect();
+            let mut parts: Vec<&[Row<'_>]> = Vec::new();
+            for pair in eu.chunks(2) {
+                parts.push(pair);
+                parts.extend(std::iter::repeat_n(&us[..], between));
+            }
+            // One partition of many batches.
+            let parts = raw(&parts);
+            let batches: Vec<RecordBatch> =
+                futures::future::join_all(parts.batches.iter().map(async |part| part.read().await.clone()))
+                    .await
+                    .concat();
+            let one = Arc::new(MemTable::try_new(parts.schema(), vec![batches]).unwrap());
+            let config = SessionConfig::new().with_target_partitions(3).with_batch_size(2);
+            let context = SessionContext::new_with_config(config);
+            let table = secured(one, Some("region = 'EU'"), &[]);
+            let scan = table.scan(&context.state(), Some(&vec![0]), &[], None).await.unwrap();
+            let streams = (0..3).map(|part| {
+                datafusion::physical_plan::common::collect(scan.execute(part, context.task_ctx()).unwrap())
+            });
+            let dealt = futures::future::join_all(streams).await.into_iter().map(Result::unwrap);
+            dealt.map(|part| pretty_format_batches(&part).unwrap().to_string()).collect::<Vec<_>>()
+        };
+        let plain = dealt(0).await;
+        assert!(plain.iter().all(|part| part.len() > 10), "all have rows: {plain:?}");
+        for between in [1, 2, 5] {
+            assert_eq!(dealt(between).await, plain, "{between} hidden batches between");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_plan_and_its_stream_keep_the_provider() {
+        for filter in [None, Some("region = 'EU'")] {
+            let raw = raw(&[&VISIBLE, &HIDDEN]);
+            let provider = Arc::downgrade(&raw);
+            let table = secured(raw, filter, &[]);
+            let context = SessionContext::new();
+            let plan = table.scan(&context.state(), None, &[], None).await.unwrap();
+            drop(table);
+            assert!(provider.upgrade().is_some(), "the plan");
+            let stream = plan.execute(0, context.task_ctx()).unwrap();
+            drop(plan);
+            assert!(provider.upgrade().is_some(), "the stream");
+            drop(stream);
+            assert!(provider.upgrade().is_none(), "nobody is left");
+        }
+    }
+
     #[tokio::test]
     async fn the_plan_shows_a_name_and_nothing_else() {
         let plan = plan(&world(&[&HIDDEN]), "select x from orders where x > 1 and x + 1 > 1").await.unwrap();
@@ -541,7 +660,8 @@ mod tests {
         let rows = raw.scan(&context.state(), None, &[], None).await.unwrap();
         let table = secured(raw, Some("region = 'EU'"), &["secret"]);
         let recheck = table.scope.row_filter.as_ref().map(|filter| Arc::clone(&filter.physical));
-        let scan = Arc::new(SecureScanExec::new(&table.name, table.schema(), rows, recheck));
+        let scan =
+            Arc::new(SecureScanExec::new(&table.name, table.schema(), rows, recheck, Delivery::Apart, &table.raw));
         let mut passed = 0;
         let mut failed = 0;
         for partition in 0..2 {

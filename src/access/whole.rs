@@ -11,6 +11,7 @@ use datafusion::common::config::ConfigOptions;
 use datafusion::common::stats::Precision;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{ColumnStatistics, Result, ScalarValue, Statistics, internal_err};
+use datafusion::datasource::TableProvider;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::PhysicalSortExpr;
 use datafusion::physical_plan::execution_plan::CardinalityEffect;
@@ -18,17 +19,29 @@ use datafusion::physical_plan::filter_pushdown::{
     ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
 };
 use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
     ChildStats, DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties, ReplaceChildrenOptions,
     SortOrderPushdownResult, StatisticsArgs,
 };
+use futures::StreamExt;
 
 /// A bare scan that was found to need no fence.
 #[derive(Clone, Debug)]
 pub struct WholeScanExec {
-    table: Arc<str>,
+    scan: Arc<WholeScan>,
     input: Arc<dyn ExecutionPlan>,
-    estimates: Arc<ColumnEstimates>,
+}
+
+/// What stays the same of a scan, however the optimizer changes its plan.
+#[derive(Debug)]
+pub(super) struct WholeScan {
+    pub(super) table: Arc<str>,
+    /// The statement's own predicates that the scan was asked to use, for display.
+    pub(super) filters: String,
+    pub(super) estimates: ColumnEstimates,
+    /// Held until the last row is out: the way to a table's files lasts as long as its provider.
+    pub(super) _provider: Arc<dyn TableProvider>,
 }
 
 /// What is known of columns by name, for those of which the scan itself says nothing.
@@ -36,12 +49,12 @@ pub(super) type ColumnEstimates = HashMap<String, ColumnStatistics>;
 
 impl WholeScanExec {
     /// INVARIANT: called for scopes that are whole, and by itself around a changed form of its own input; nowhere else.
-    pub(super) fn new(table: Arc<str>, input: Arc<dyn ExecutionPlan>, estimates: Arc<ColumnEstimates>) -> Self {
-        Self { table, input, estimates }
+    pub(super) fn new(scan: Arc<WholeScan>, input: Arc<dyn ExecutionPlan>) -> Self {
+        Self { scan, input }
     }
 
     fn around(&self, input: Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
-        Arc::new(Self::new(Arc::clone(&self.table), input, Arc::clone(&self.estimates)))
+        Arc::new(Self::new(Arc::clone(&self.scan), input))
     }
 }
 
@@ -57,9 +70,16 @@ impl DisplayAs for WholeScanExec {
     fn fmt_as(&self, t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match t {
             DisplayFormatType::Default | DisplayFormatType::Verbose => {
-                write!(f, "WholeScanExec: table={}", self.table)
+                write!(f, "WholeScanExec: table={}", self.scan.table)?;
+                let schema = self.schema();
+                let columns: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+                write!(f, ", projection=[{}]", columns.join(", "))?;
+                if !self.scan.filters.is_empty() {
+                    write!(f, ", filters=[{}]", self.scan.filters)?;
+                }
+                self.fetch().map_or(Ok(()), |fetch| write!(f, ", fetch={fetch}"))
             }
-            DisplayFormatType::TreeRender => write!(f, "table={}", self.table),
+            DisplayFormatType::TreeRender => write!(f, "table={}", self.scan.table),
         }
     }
 }
@@ -117,7 +137,12 @@ impl ExecutionPlan for WholeScanExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        self.input.execute(partition, context)
+        let (schema, scan) = (self.schema(), Arc::clone(&self.scan));
+        // Files are opened while the stream runs, when the plan may be gone.
+        let batches = self.input.execute(partition, context)?.inspect(move |_| {
+            let _held = &scan;
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, batches)))
     }
 
     fn child_stats_requests(&self, partition: Option<usize>) -> Vec<ChildStats> {
@@ -132,7 +157,7 @@ impl ExecutionPlan for WholeScanExec {
         let [statistics] = input_stats else { return internal_err!("WholeScanExec has exactly one child") };
         let mut statistics = Statistics::clone(statistics);
         for (column, field) in statistics.column_statistics.iter_mut().zip(self.schema().fields()) {
-            if let Some(estimate) = self.estimates.get(field.name()) {
+            if let Some(estimate) = self.scan.estimates.get(field.name()) {
                 fill(&mut column.min_value, &estimate.min_value, field);
                 fill(&mut column.max_value, &estimate.max_value, field);
             }

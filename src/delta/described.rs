@@ -19,17 +19,21 @@ use datafusion::physical_optimizer::pruning::PruningStatistics;
 use datafusion::physical_plan::ExecutionPlan;
 use deltalake::kernel::EagerSnapshot;
 
+use super::registry::Registration;
+
 /// A provider that knows the ranges of its columns.
 pub(super) struct Described {
     inner: Arc<dyn TableProvider>,
     snapshot: EagerSnapshot,
     /// Summed up when the first query is planned: it takes time that grows with the number of files.
     statistics: OnceLock<Statistics>,
+    /// Keeps the way to the files open.
+    _registration: Arc<Registration>,
 }
 
 impl Described {
-    pub(super) fn new(inner: Arc<dyn TableProvider>, snapshot: EagerSnapshot) -> Self {
-        Self { inner, snapshot, statistics: OnceLock::new() }
+    pub(super) fn new(inner: Arc<dyn TableProvider>, snapshot: EagerSnapshot, registration: Arc<Registration>) -> Self {
+        Self { inner, snapshot, statistics: OnceLock::new(), _registration: registration }
     }
 }
 

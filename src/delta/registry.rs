@@ -22,14 +22,32 @@ pub(super) struct StoreRegistry {
 }
 
 impl StoreRegistry {
-    pub(super) fn insert(&self, host: &str, store: Arc<dyn ObjectStore>) {
+    /// The store is found under `host` until the registration, held by all who may yet open files, is dropped.
+    pub(super) fn register(self: &Arc<Self>, host: String, store: Arc<dyn ObjectStore>) -> Arc<Registration> {
         let mut stores = self.stores.write().unwrap_or_else(PoisonError::into_inner);
-        stores.insert(host.to_owned(), store);
+        stores.insert(host.clone(), store);
+        Arc::new(Registration { registry: Arc::clone(self), host })
     }
+}
 
-    pub(super) fn remove(&self, host: &str) {
-        let mut stores = self.stores.write().unwrap_or_else(PoisonError::into_inner);
-        stores.remove(host);
+/// One open table's place in the registry; gone with its last holder.
+#[derive(Debug)]
+pub(super) struct Registration {
+    registry: Arc<StoreRegistry>,
+    host: String,
+}
+
+impl Registration {
+    /// Unique among all tables that were ever open.
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let mut stores = self.registry.stores.write().unwrap_or_else(PoisonError::into_inner);
+        stores.remove(&self.host);
     }
 }
 
@@ -56,15 +74,18 @@ mod tests {
 
     #[test]
     fn only_registered_hosts_of_our_scheme_are_answered() {
-        let registry = StoreRegistry::default();
-        registry.insert("t1", Arc::new(InMemory::new()));
+        let registry = Arc::new(StoreRegistry::default());
+        let registration = registry.register("t1".to_owned(), Arc::new(InMemory::new()));
         assert!(registry.get_store(&Url::parse("pgmesh://t1/x").unwrap()).is_ok());
         for refused in ["file:///etc/passwd", "s3://t1/x", "pgmesh://t2/x", "http://t1/"] {
             assert!(registry.get_store(&Url::parse(refused).unwrap()).is_err(), "{refused}");
         }
         registry.register_store(&Url::parse("pgmesh://t3/").unwrap(), Arc::new(InMemory::new()));
         assert!(registry.get_store(&Url::parse("pgmesh://t3/").unwrap()).is_err());
-        registry.remove("t1");
+        let other_holder = Arc::clone(&registration);
+        drop(registration);
+        assert!(registry.get_store(&Url::parse("pgmesh://t1/x").unwrap()).is_ok(), "someone may yet open files");
+        drop(other_holder);
         assert!(registry.get_store(&Url::parse("pgmesh://t1/x").unwrap()).is_err());
     }
 }

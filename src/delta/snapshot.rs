@@ -13,6 +13,7 @@ use object_store::ObjectMeta;
 use super::commits::CommitTimes;
 use super::described::Described;
 use super::error::DeltaError;
+use super::registry::Registration;
 
 /// A table at one version. A transaction that pins a version holds on to this.
 pub struct TableSnapshot {
@@ -56,7 +57,8 @@ impl From<ObjectMeta> for CommitFile {
 impl TableSnapshot {
     /// The bare table, unsecured: nothing of it may reach a client without `access`. It has the table's columns and
     /// no others. Its files are found through [`Tables::object_store_registry`](super::Tables::object_store_registry),
-    /// which the engine's runtime must therefore use.
+    /// which the engine's runtime must therefore use, for as long as someone holds this snapshot or the provider: a plan
+    /// must hold the provider until it has run.
     #[must_use]
     pub fn provider(&self) -> Arc<dyn TableProvider> {
         Arc::clone(&self.provider)
@@ -66,6 +68,7 @@ impl TableSnapshot {
         snapshot: &EagerSnapshot,
         times: CommitTimes,
         commit_file: Option<CommitFile>,
+        registration: Arc<Registration>,
     ) -> Result<Self, DeltaError> {
         let files = Files::count(snapshot)?;
         let metadata = snapshot.metadata();
@@ -85,7 +88,7 @@ impl TableSnapshot {
             file_count: files.count,
             description: metadata.description().map(ToOwned::to_owned),
             partition_columns: metadata.partition_columns().to_vec(),
-            provider: Arc::new(Described::new(Arc::new(provider), snapshot.clone())),
+            provider: Arc::new(Described::new(Arc::new(provider), snapshot.clone(), registration)),
             commit_file,
         })
     }

@@ -18,7 +18,7 @@ use url::Url;
 
 use super::commits::{self, CommitTimes, commit_path};
 use super::error::{DeltaError, scrub};
-use super::registry::{SCHEME, StoreRegistry};
+use super::registry::{Registration, SCHEME, StoreRegistry};
 use super::rooted::TableStore;
 use super::snapshot::TableSnapshot;
 use super::store::Stores;
@@ -105,16 +105,11 @@ impl Tables {
         Some(Arc::clone(&checked.snapshot))
     }
 
-    /// Forgets every table that is not in `referenced`. A statement that has not yet opened its files then fails.
+    /// Forgets every table that is not in `referenced`. Whoever holds a snapshot or its provider reads on: the way to
+    /// the files ends with the last of them.
     pub fn retain(&self, referenced: &HashSet<TableLocation>) {
         let mut entries = self.0.entries.write().unwrap_or_else(PoisonError::into_inner);
-        entries.retain(|location, entry| {
-            let keep = referenced.contains(location);
-            if !keep {
-                self.0.registry.remove(&entry.host);
-            }
-            keep
-        });
+        entries.retain(|location, _| referenced.contains(location));
     }
 
     fn entry(&self, location: &TableLocation) -> Result<Arc<Entry>, DeltaError> {
@@ -128,8 +123,7 @@ impl Tables {
             return Ok(Arc::clone(entry));
         }
         let host = format!("t{}", self.0.next_id.fetch_add(1, Ordering::Relaxed));
-        let entry = Arc::new(Entry::new(&self.0.stores, location, host)?);
-        self.0.registry.insert(&entry.host, Arc::clone(&entry.store));
+        let entry = Arc::new(Entry::new(&self.0.stores, &self.0.registry, location, host)?);
         entries.insert(location.clone(), Arc::clone(&entry));
         Ok(entry)
     }
@@ -144,8 +138,8 @@ impl fmt::Debug for Tables {
 
 /// One open table.
 struct Entry {
-    /// Unique among all tables that were ever open; also the first segment of every path.
-    host: String,
+    /// Its host is also the first segment of every path.
+    registration: Arc<Registration>,
     store: Arc<dyn ObjectStore>,
     log_store: LogStoreRef,
     log_path: Path,
@@ -168,7 +162,12 @@ struct Flight {
 }
 
 impl Entry {
-    fn new(stores: &Stores, location: &TableLocation, host: String) -> Result<Self, DeltaError> {
+    fn new(
+        stores: &Stores,
+        registry: &Arc<StoreRegistry>,
+        location: &TableLocation,
+        host: String,
+    ) -> Result<Self, DeltaError> {
         let folder = stores.folder(location)?;
         let root = Path::from(host.as_str());
         let in_folder = |outer: Path| -> Arc<dyn ObjectStore> {
@@ -183,7 +182,8 @@ impl Entry {
             default_logstore(in_folder(Path::default()), Arc::clone(&store), &url, &StorageConfig::default());
         let flight = Mutex::new(Flight { table: DeltaTable::new(log_store.clone()), failure: None });
         let log_path = root.join("_delta_log");
-        Ok(Self { host, store, log_store, log_path, checked: ArcSwapOption::empty(), flight })
+        let registration = registry.register(host, Arc::clone(&store));
+        Ok(Self { registration, store, log_store, log_path, checked: ArcSwapOption::empty(), flight })
     }
 
     async fn snapshot(&self, max_staleness: Duration) -> Result<Arc<TableSnapshot>, DeltaError> {
@@ -250,7 +250,12 @@ impl Entry {
         let mut table = DeltaTable::new(self.log_store.clone());
         within(LOG_TIMEOUT, table.load()).await?;
         let snapshot = self.snapshot_of(&table, None).await?;
-        tracing::debug!(table = self.host, version = snapshot.version, files = snapshot.file_count, "table opened");
+        tracing::debug!(
+            table = self.registration.host(),
+            version = snapshot.version,
+            files = snapshot.file_count,
+            "table opened"
+        );
         flight.table = table;
         Ok(snapshot)
     }
@@ -260,7 +265,12 @@ impl Entry {
         let mut table = flight.table.clone();
         within(LOG_TIMEOUT, table.update_incremental(None)).await?;
         let snapshot = self.snapshot_of(&table, Some(previous)).await?;
-        tracing::debug!(table = self.host, from = previous.version, version = snapshot.version, "table refreshed");
+        tracing::debug!(
+            table = self.registration.host(),
+            from = previous.version,
+            version = snapshot.version,
+            "table refreshed"
+        );
         flight.table = table;
         Ok(snapshot)
     }
@@ -280,9 +290,10 @@ impl Entry {
             last_data_commit: found.last_data_commit.or(previous.and_then(|previous| previous.last_data_commit)),
         };
         let commit_file = self.head(version).await?.map(Into::into);
-        let state = state.clone();
+        let (state, registration) = (state.clone(), Arc::clone(&self.registration));
         // counting the files of a large table takes longer than a turn on an async thread may
-        let counted = tokio::task::spawn_blocking(move || TableSnapshot::new(&state, times, commit_file)).await;
+        let counted =
+            tokio::task::spawn_blocking(move || TableSnapshot::new(&state, times, commit_file, registration)).await;
         counted.map_err(|error| DeltaError::Corrupt { reason: scrub(&error.to_string()) })?.map(Arc::new)
     }
 

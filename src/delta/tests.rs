@@ -258,6 +258,28 @@ async fn tables_that_left_are_forgotten() {
     assert!(tables.latest_seen(&here).is_none());
 }
 
+#[tokio::test]
+async fn what_was_handed_out_reads_on_after_its_table_left() {
+    let folder = TempDir::new().unwrap();
+    append(writer(folder.path()), &[1, 2]).await;
+    let (tables, here) = (tables(), location(folder.path()));
+    let context = session(&tables);
+    let pinned = tables.snapshot(&here, AGES).await.unwrap();
+    let provider = pinned.provider();
+    tables.retain(&HashSet::new());
+    assert_eq!(ids(&context, &pinned).await, [1, 2], "a pin");
+    drop(pinned);
+    let count = context.read_table(Arc::clone(&provider)).unwrap().count();
+    assert_eq!(count.await.unwrap(), 2, "a statement that was bound");
+    let registry = tables.object_store_registry();
+    let store = || registry.get_store(&Url::parse("pgmesh://t1/t1/").unwrap());
+    assert!(store().is_ok());
+    drop(provider);
+    assert!(store().is_err(), "nobody can read any more");
+    let anew = tables.snapshot(&here, AGES).await.unwrap();
+    assert_eq!(ids(&context, &anew).await, [1, 2]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_location_is_read_with_each_product_s_own_credentials() {
     let folder = TempDir::new().unwrap();
