@@ -112,7 +112,7 @@ mod tests {
         let secured = secure(planned(context, sql).await).unwrap();
         let state = Arc::new(context.state());
         let bound = Bound { plan: state.create_logical_plan("select 1").await.unwrap(), state };
-        let rows = explain(&secured, &bound, analyze, verbose).await.unwrap();
+        let rows = explain(&secured, &bound, analyze, verbose, &Handle::current()).await.unwrap();
         let batches: Vec<_> = rows.stream.try_collect().await.unwrap();
         datafusion::arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string()
     }
