@@ -532,7 +532,9 @@ mod tests {
                     .await
                     .concat();
             let one = Arc::new(MemTable::try_new(parts.schema(), vec![batches]).unwrap());
+            // A scan that cannot be divided, as that of a table with deletion vectors.
             let config = SessionConfig::new().with_target_partitions(3).with_batch_size(2);
+            let config = config.with_repartition_file_scans(false);
             let context = SessionContext::new_with_config(config);
             let table = secured(one, Some("region = 'EU'"), &[]);
             let scan = table.scan(&context.state(), Some(&vec![0]), &[], None).await.unwrap();
