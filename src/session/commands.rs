@@ -2,7 +2,6 @@
 //!
 //! Tags, warnings and SQLSTATEs as in PostgreSQL 15's `utility.c` and `xact.c`.
 
-use super::transaction::Implicit;
 use super::{Executed, Session, Status};
 use crate::error::{Error, Report, Result, Severity, SqlState};
 use crate::statement::classify::SessionCommand;
@@ -21,8 +20,8 @@ impl Session {
             }
             SessionCommand::Begin { start, modes } => self.begin(start, &modes),
             SessionCommand::SetTransaction { modes, session } => self.set_transaction(&modes, session),
-            SessionCommand::Commit { chain } => Ok(self.end_transaction(true, chain)),
-            SessionCommand::Rollback { chain } => Ok(self.end_transaction(false, chain)),
+            SessionCommand::Commit { chain } => self.end_transaction(true, chain),
+            SessionCommand::Rollback { chain } => self.end_transaction(false, chain),
             SessionCommand::Savepoint(name) => self.savepoint(name),
             SessionCommand::Release(name) => {
                 self.in_transaction("RELEASE SAVEPOINT")?;
@@ -58,17 +57,19 @@ impl Session {
     }
 
     fn set(&mut self, name: &str, value: Option<&str>, local: bool) -> Result<Executed> {
-        let in_transaction = self.status() != Status::Idle;
+        let local_counts = self.transaction.in_block();
         let mut settings = self.settings.lock();
         match value {
-            Some(value) if local && in_transaction => settings.set_local(name, value)?,
-            // outside of a transaction SET LOCAL has no effect, but a bad value is still an error
+            Some(value) if local && local_counts => settings.set_local(name, value)?,
+            None if local && local_counts => settings.reset_local(name)?,
+            // outside of a transaction block SET LOCAL has no effect, but a bad value is still an error
             Some(value) if local => settings.clone().set(name, value)?,
+            None if local => settings.clone().reset(name)?,
             Some(value) => settings.set(name, value)?,
             None => settings.reset(name)?,
         }
         drop(settings);
-        if local && !in_transaction {
+        if local && !local_counts {
             let message = "SET LOCAL can only be used in transaction blocks";
             return Ok(with_warning("SET", SqlState::NO_ACTIVE_SQL_TRANSACTION, message));
         }
@@ -82,9 +83,10 @@ impl Session {
             let message = "there is already a transaction in progress";
             return Ok(with_warning(tag, SqlState::ACTIVE_SQL_TRANSACTION, message));
         }
-        let implicit = self.implicit.take().unwrap_or_else(|| Implicit::begin(self.settings.lock().clone()));
-        self.transaction.begin(implicit);
+        // modes come first: BEGIN with a bad one begins nothing
         self.set_modes(modes)?;
+        let settings = &self.settings;
+        self.transaction.begin(|| settings.lock().clone());
         done(tag)
     }
 
@@ -99,7 +101,7 @@ impl Session {
             for (name, value) in modes {
                 settings.set(&format!("default_{name}"), value)?;
             }
-        } else if self.status() == Status::Idle {
+        } else if !self.transaction.in_block() {
             let message = "SET TRANSACTION can only be used in transaction blocks";
             return Ok(with_warning("SET", SqlState::NO_ACTIVE_SQL_TRANSACTION, message));
         } else {
@@ -108,15 +110,14 @@ impl Session {
         done("SET")
     }
 
-    fn end_transaction(&mut self, commit: bool, chain: bool) -> Executed {
+    /// COMMIT and ROLLBACK. An implicit transaction ends by them too, but the client is warned that it began none.
+    fn end_transaction(&mut self, commit: bool, chain: bool) -> Result<Executed> {
         let status = self.status();
         let tag = if commit && status != Status::Failed { "COMMIT" } else { "ROLLBACK" };
-        if status == Status::Idle {
-            let message = "there is no transaction in progress";
-            return with_warning(tag, SqlState::NO_ACTIVE_SQL_TRANSACTION, message);
+        if chain {
+            self.in_transaction(if commit { "COMMIT AND CHAIN" } else { "ROLLBACK AND CHAIN" })?;
         }
         let back_to = self.transaction.end(commit);
-        self.implicit = None;
         self.portals.clear();
         let mut settings = self.settings.lock();
         settings.end_local();
@@ -124,31 +125,33 @@ impl Session {
             *settings = before;
         }
         if chain {
-            self.transaction.begin(Implicit::begin(settings.clone()));
+            self.transaction.begin(|| settings.clone());
         }
-        Executed::Done { tag: tag.to_owned(), notice: None }
+        drop(settings);
+        if status == Status::Idle {
+            let message = "there is no transaction in progress";
+            return Ok(with_warning(tag, SqlState::NO_ACTIVE_SQL_TRANSACTION, message));
+        }
+        done(tag)
     }
 
     fn savepoint(&mut self, name: String) -> Result<Executed> {
         self.in_transaction("SAVEPOINT")?;
         let settings = self.settings.lock().clone();
-        if self.transaction.savepoint(name, settings) {
-            return done("SAVEPOINT");
-        }
-        let limit = super::transaction::SAVEPOINTS_MAX;
-        Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, format!("a transaction may have {limit} savepoints")))
+        self.transaction.savepoint(name, settings, &self.budget)?;
+        done("SAVEPOINT")
     }
 
-    pub(super) fn in_transaction(&self, what: &str) -> Result<()> {
+    fn in_transaction(&self, what: &str) -> Result<()> {
         if self.status() != Status::Idle {
             return Ok(());
         }
-        Err(Error::new(SqlState::NO_ACTIVE_SQL_TRANSACTION, format!("{what} can only be used in transaction blocks")))
+        Err(super::not_in_block(what))
     }
 
     fn discard(&mut self, what: &'static str) -> Result<Executed> {
         if what == "ALL" {
-            if self.status() != Status::Idle {
+            if self.transaction.in_block() {
                 return Err(Error::new(
                     SqlState::ACTIVE_SQL_TRANSACTION,
                     "DISCARD ALL cannot run inside a transaction block",
@@ -157,6 +160,8 @@ impl Session {
             self.portals.clear();
             self.statements.clear();
             self.settings.lock().reset_all();
+            // not to be undone by what follows in a pipeline
+            self.transaction.end(true);
         }
         done(&format!("DISCARD {what}"))
     }

@@ -4,6 +4,7 @@
 //! A statement gets a [`Context`] made here, and what only a session can do comes back as a [`SessionCommand`] and is
 //! done in `commands`. The session knows nothing of messages or sockets.
 
+mod budget;
 mod commands;
 mod portal;
 mod transaction;
@@ -11,6 +12,7 @@ mod transaction;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use chrono::Utc;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 
@@ -21,9 +23,10 @@ use crate::statement::classify::{Command, SessionCommand};
 use crate::statement::context::{Context, SessionFacts, SharedSettings};
 use crate::statement::guard::Reads;
 use crate::statement::{self, Description, Outcome, Parsed, Rows};
+use budget::{Budget, Held};
 pub use portal::{Portal, PortalState};
 pub use transaction::Status;
-use transaction::{Implicit, Transaction};
+use transaction::Transaction;
 
 /// How many named prepared statements a session may hold.
 const PREPARED_STATEMENTS_MAX: usize = 10_000;
@@ -38,6 +41,8 @@ pub struct Prepared {
     pub description: Description,
     /// Type OIDs that the client declared for the parameters; 0 or missing where it left the type open.
     pub declared_oids: Vec<u32>,
+    /// Room for the text.
+    _held: Held,
 }
 
 /// What an executed statement gives to the client.
@@ -64,8 +69,7 @@ pub struct Session {
     statements: HashMap<String, Arc<Prepared>>,
     portals: HashMap<String, Portal>,
     transaction: Transaction,
-    /// The transaction that a simple query or a pipeline is by itself, once its first statement has begun.
-    implicit: Option<Implicit>,
+    budget: Budget,
 }
 
 impl Session {
@@ -83,7 +87,7 @@ impl Session {
             statements: HashMap::new(),
             portals: HashMap::new(),
             transaction: Transaction::default(),
-            implicit: None,
+            budget: Budget::default(),
         })
     }
 
@@ -95,22 +99,21 @@ impl Session {
         self.transaction.status()
     }
 
-    /// What a statement that starts now may look at. Who the principal is and what it may see is decided afresh.
+    /// What a statement that starts now may look at. Who the principal is and what it may see is decided afresh; time and
+    /// versions are the transaction's.
     async fn context(&mut self) -> Result<Context> {
+        let settings = &self.settings;
+        self.transaction.open(|| settings.lock().clone());
         self.view = self.mesh.view(&self.user, Some(&self.view)).await?;
-        let (pins, transaction_started) = self.transaction.open().unwrap_or_else(|| {
-            let implicit = self.implicit.get_or_insert_with(|| Implicit::begin(self.settings.lock().clone()));
-            (implicit.pins.clone(), implicit.started)
-        });
         Ok(Context {
             mesh: Arc::clone(&self.mesh),
             snapshot: Arc::clone(&self.view.snapshot),
             principal: Arc::clone(&self.view.principal),
             visible: Arc::clone(&self.view.visible),
             settings: self.settings.clone(),
-            pins,
+            pins: self.transaction.pins(),
             reads: Reads::default(),
-            transaction_started,
+            transaction_started: self.transaction.started().unwrap_or_else(Utc::now),
             facts: self.facts.clone(),
         })
     }
@@ -159,14 +162,18 @@ impl Session {
         binary: bool,
         context: &Context,
     ) -> Result<Executed> {
-        self.in_transaction("DECLARE CURSOR")?;
+        if !self.transaction.in_block() {
+            return Err(not_in_block("DECLARE CURSOR"));
+        }
         self.check_new_portal(&name)?;
         let Outcome::Rows(rows) = statement::execute(query, parameters, context).await? else {
             return Err(Error::new(SqlState::SYNTAX_ERROR, "DECLARE CURSOR takes a query"));
         };
         let description = Description { parameters: Vec::new(), columns: Some(Arc::clone(&rows.schema)) };
-        let prepared = Prepared { parsed: None, description, declared_oids: Vec::new() };
-        let mut portal = Portal::new(Arc::new(prepared), Vec::new(), vec![i16::from(binary)]);
+        let room = self.budget.take(0)?;
+        let prepared = Prepared { parsed: None, description, declared_oids: Vec::new(), _held: room };
+        let room = self.budget.take(bytes(parameters) + name.len())?;
+        let mut portal = Portal::new(Arc::new(prepared), Vec::new(), vec![i16::from(binary)], room);
         portal.state = PortalState::Suspended { rows, rest: None };
         self.portals.insert(name, portal);
         Ok(Executed::Done { tag: "DECLARE CURSOR".to_owned(), notice: None })
@@ -191,6 +198,7 @@ impl Session {
         if name.is_empty() {
             self.statements.remove("");
         }
+        let room = self.budget.take(name.len() + sql.len())?;
         let mut parsed = statement::parse(sql)?;
         if parsed.len() > 1 {
             return Err(Error::new(
@@ -211,7 +219,7 @@ impl Session {
                 (Some(parsed), description)
             }
         };
-        let prepared = Prepared { parsed, description, declared_oids };
+        let prepared = Prepared { parsed, description, declared_oids, _held: room };
         self.statements.insert(name.to_owned(), Arc::new(prepared));
         Ok(())
     }
@@ -246,7 +254,11 @@ impl Session {
             self.check_transaction(parsed)?;
         }
         self.check_new_portal(name)?;
-        self.portals.insert(name.to_owned(), Portal::new(prepared, parameters, formats));
+        if name.is_empty() {
+            self.portals.remove("");
+        }
+        let room = self.budget.take(name.len() + bytes(&parameters))?;
+        self.portals.insert(name.to_owned(), Portal::new(prepared, parameters, formats, room));
         Ok(())
     }
 
@@ -295,10 +307,9 @@ impl Session {
 
     /// An error happened: an open transaction fails, and its portals end. An implicit one is undone at once.
     pub fn fail(&mut self) {
-        self.transaction.fail();
         self.portals.clear();
-        if let (Status::Idle, Some(implicit)) = (self.status(), self.implicit.take()) {
-            *self.settings.lock() = implicit.settings_before;
+        if let Some(before) = self.transaction.fail() {
+            *self.settings.lock() = before;
         }
     }
 
@@ -308,12 +319,25 @@ impl Session {
         self.close_portal("");
     }
 
+    /// The simple query has several statements: until its end they are one transaction, as if BEGIN came first.
+    pub fn begin_several(&mut self) {
+        self.transaction.begin_several();
+    }
+
     /// Sync, or the end of a simple query: an implicit transaction ends, and with it its portals.
     pub fn end_implicit_transaction(&mut self) {
-        self.implicit = None;
-        if self.status() == Status::Idle {
+        if self.transaction.end_implicit() {
             self.portals.clear();
             self.settings.lock().end_local();
         }
     }
+}
+
+/// Bytes of parameters' values.
+fn bytes(parameters: &[ScalarValue]) -> usize {
+    parameters.iter().map(ScalarValue::size).sum()
+}
+
+fn not_in_block(what: &str) -> Error {
+    Error::new(SqlState::NO_ACTIVE_SQL_TRANSACTION, format!("{what} can only be used in transaction blocks"))
 }

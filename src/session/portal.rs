@@ -6,6 +6,7 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::common::ScalarValue;
 
 use super::Prepared;
+use super::budget::Held;
 use crate::statement::Rows;
 
 pub struct Portal {
@@ -15,6 +16,8 @@ pub struct Portal {
     /// Result formats as Bind gave them: none, one for all, or one for each column; 0 text, 1 binary.
     pub formats: Vec<i16>,
     pub state: PortalState,
+    /// Room for the parameters, which the running statement keeps using.
+    _held: Held,
 }
 
 /// How far a portal is.
@@ -30,7 +33,7 @@ pub enum PortalState {
 }
 
 impl Portal {
-    pub(super) fn new(prepared: Arc<Prepared>, parameters: Vec<ScalarValue>, formats: Vec<i16>) -> Self {
-        Self { prepared, parameters, formats, state: PortalState::Ready }
+    pub(super) fn new(prepared: Arc<Prepared>, parameters: Vec<ScalarValue>, formats: Vec<i16>, held: Held) -> Self {
+        Self { prepared, parameters, formats, state: PortalState::Ready, _held: held }
     }
 }

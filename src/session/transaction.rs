@@ -1,8 +1,13 @@
 //! The transaction: pinned versions, savepoints, and the settings that a rollback restores. Nothing is ever written, so
 //! a transaction is a promise about what is read: the first look at a table decides its version for all statements.
+//!
+//! Every statement runs in one. Without BEGIN it is implicit and spans a simple query, or a pipeline up to its Sync
+//! (PostgreSQL 15, sections 55.2.2.1 "Multiple Statements in a Simple Query" and 55.2.3 "Extended Query").
 
 use chrono::{DateTime, Utc};
 
+use super::budget::{Budget, Held};
+use crate::error::{Error, Result, SqlState};
 use crate::settings::Settings;
 use crate::statement::context::Pins;
 
@@ -20,9 +25,13 @@ pub const SAVEPOINTS_MAX: usize = 1_000;
 #[derive(Default)]
 pub struct Transaction {
     open: Option<Open>,
+    /// A simple query of several statements runs.
+    several: bool,
 }
 
 struct Open {
+    /// BEGIN was said.
+    block: bool,
     failed: bool,
     started: DateTime<Utc>,
     pins: Pins,
@@ -30,50 +39,70 @@ struct Open {
     savepoints: Vec<Savepoint>,
 }
 
-/// What the statements of one simple query, or of one pipeline up to its Sync, are together outside of a transaction block:
-/// one moment, one version of each table, and one change of settings that an error undoes.
-///
-/// PostgreSQL 15, section 55.2.2.1 "Multiple Statements in a Simple Query".
-pub struct Implicit {
-    pub started: DateTime<Utc>,
-    pub pins: Pins,
-    pub settings_before: Settings,
-}
-
-impl Implicit {
-    pub fn begin(settings: Settings) -> Self {
-        Self { started: Utc::now(), pins: Pins::default(), settings_before: settings }
-    }
-}
-
 struct Savepoint {
     name: String,
     settings: Settings,
+    _held: Held,
 }
 
 impl Transaction {
+    /// What the client is told: an implicit transaction is none to it.
     pub fn status(&self) -> Status {
         match &self.open {
-            None => Status::Idle,
-            Some(open) if open.failed => Status::Failed,
-            Some(_) => Status::Active,
+            Some(open) if open.block && open.failed => Status::Failed,
+            Some(open) if open.block => Status::Active,
+            _ => Status::Idle,
         }
     }
 
-    /// Pins and start of the transaction that is open.
-    pub fn open(&self) -> Option<(Pins, DateTime<Utc>)> {
-        self.open.as_ref().map(|open| (open.pins.clone(), open.started))
+    /// Whether several statements stand in one transaction for sure: after BEGIN, and in a simple query of several. What
+    /// ends with the transaction makes sense only there.
+    pub fn in_block(&self) -> bool {
+        self.several || self.status() != Status::Idle
     }
 
-    /// Begins a transaction block; an implicit transaction that runs becomes its first part.
-    pub fn begin(&mut self, from: Implicit) {
-        let Implicit { started, pins, settings_before } = from;
-        self.open = Some(Open { failed: false, started, pins, settings_before, savepoints: Vec::new() });
+    pub fn started(&self) -> Option<DateTime<Utc>> {
+        self.open.as_ref().map(|open| open.started)
     }
 
-    pub fn fail(&mut self) {
+    /// The transaction's pins, or new ones where none is open.
+    pub fn pins(&self) -> Pins {
+        self.open.as_ref().map_or_else(Pins::default, |open| open.pins.clone())
+    }
+
+    /// A simple query of several statements begins.
+    pub fn begin_several(&mut self) {
+        self.several = true;
+    }
+
+    /// A statement begins: opens an implicit transaction unless one is open.
+    pub fn open(&mut self, settings: impl FnOnce() -> Settings) {
+        self.open.get_or_insert_with(|| Open {
+            block: false,
+            failed: false,
+            started: Utc::now(),
+            pins: Pins::default(),
+            settings_before: settings(),
+            savepoints: Vec::new(),
+        });
+    }
+
+    /// BEGIN. What ran in the implicit transaction so far is part of the block.
+    pub fn begin(&mut self, settings: impl FnOnce() -> Settings) {
+        self.open(settings);
         if let Some(open) = &mut self.open {
-            open.failed = true;
+            open.block = true;
+        }
+    }
+
+    /// An error: a block fails until its end; an implicit transaction ends. Returns the settings to go back to then.
+    pub fn fail(&mut self) -> Option<Settings> {
+        match &mut self.open {
+            Some(open) if open.block => {
+                open.failed = true;
+                None
+            }
+            _ => self.end(false),
         }
     }
 
@@ -83,14 +112,28 @@ impl Transaction {
         (!commit || open.failed).then_some(open.settings_before)
     }
 
-    /// `false` when there are too many.
-    pub fn savepoint(&mut self, name: String, settings: Settings) -> bool {
-        let Some(open) = &mut self.open else { return false };
-        if open.savepoints.len() >= SAVEPOINTS_MAX {
-            return false;
+    /// Sync, or the end of a simple query: whether a transaction ended by that.
+    pub fn end_implicit(&mut self) -> bool {
+        self.several = false;
+        let ends = self.status() == Status::Idle;
+        if ends {
+            self.open = None;
         }
-        open.savepoints.push(Savepoint { name, settings });
-        true
+        ends
+    }
+
+    /// # Errors
+    /// `54000` when there are too many, `53400` when the session keeps too much.
+    pub fn savepoint(&mut self, name: String, settings: Settings, budget: &Budget) -> Result<()> {
+        let Some(open) = &mut self.open else { return Err(Error::internal("a savepoint without a transaction")) };
+        if open.savepoints.len() >= SAVEPOINTS_MAX {
+            let message = format!("a transaction may have {SAVEPOINTS_MAX} savepoints");
+            return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message));
+        }
+        let before = open.savepoints.last().map_or(&open.settings_before, |savepoint| &savepoint.settings);
+        let held = budget.take(name.len() + settings.bytes_beside(before))?;
+        open.savepoints.push(Savepoint { name, settings, _held: held });
+        Ok(())
     }
 
     /// Forgets a savepoint and those after it. `false` when there is none of this name.
@@ -108,5 +151,77 @@ impl Transaction {
         open.savepoints.truncate(position + 1);
         open.failed = false;
         open.savepoints.last().map(|s| s.settings.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(value: &str) -> Settings {
+        let mut settings = Settings::new("ann", &[]).unwrap();
+        settings.set("my.own", value).unwrap();
+        settings
+    }
+
+    #[test]
+    fn an_implicit_transaction_is_idle_and_keeps_its_start() {
+        let mut t = Transaction::default();
+        t.open(|| settings("first"));
+        let started = t.started();
+        t.open(|| panic!("settings are copied once"));
+        assert_eq!((t.status(), t.started()), (Status::Idle, started));
+        assert!(started.is_some() && t.end_implicit());
+        assert_eq!(t.started(), None);
+    }
+
+    #[test]
+    fn a_failed_implicit_transaction_goes_back_and_ends() {
+        let mut t = Transaction::default();
+        t.open(|| settings("before"));
+        assert_eq!(t.fail().unwrap().show("my.own").unwrap(), "before");
+        assert_eq!((t.status(), t.started()), (Status::Idle, None));
+        assert!(t.fail().is_none(), "there is nothing to go back to twice");
+    }
+
+    #[test]
+    fn begin_makes_a_block_of_what_ran_before() {
+        let mut t = Transaction::default();
+        t.open(|| settings("before"));
+        let started = t.started();
+        t.begin(|| settings("later"));
+        assert_eq!((t.status(), t.started()), (Status::Active, started));
+        assert!(!t.end_implicit(), "a block outlives its query");
+        assert!(t.fail().is_none());
+        assert_eq!(t.status(), Status::Failed);
+        assert_eq!(t.end(true).unwrap().show("my.own").unwrap(), "before", "a failed block is not committed");
+    }
+
+    #[test]
+    fn several_statements_are_a_block_until_their_end() {
+        let mut t = Transaction::default();
+        assert!(!t.in_block());
+        t.begin_several();
+        assert!(t.in_block() && t.status() == Status::Idle);
+        t.end_implicit();
+        assert!(!t.in_block());
+    }
+
+    #[test]
+    fn savepoints_are_bounded_in_number_and_in_bytes() {
+        let (budget, mut t) = (Budget::default(), Transaction::default());
+        t.begin(|| settings("v"));
+        for _ in 0..SAVEPOINTS_MAX {
+            t.savepoint("a".to_owned(), settings("v"), &budget).unwrap();
+        }
+        let refused = t.savepoint("a".to_owned(), settings("v"), &budget).unwrap_err();
+        assert_eq!(refused.sqlstate(), SqlState::PROGRAM_LIMIT_EXCEEDED);
+        t.end(false);
+        t.begin(|| settings("v"));
+        let rest = budget.take(super::super::budget::SESSION_BYTES_MAX - 4).unwrap();
+        let refused = t.savepoint("a".to_owned(), settings("v"), &budget).unwrap_err();
+        assert_eq!(refused.sqlstate(), SqlState::CONFIGURATION_LIMIT_EXCEEDED);
+        drop(rest);
+        t.savepoint("a".to_owned(), settings("v"), &budget).unwrap();
     }
 }

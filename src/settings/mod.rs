@@ -6,6 +6,7 @@
 pub mod time_zone;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{Error, Result, SqlState};
@@ -181,13 +182,14 @@ fn definition(name: &str) -> Option<&'static Definition> {
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Canonical name (lower case) to canonical value.
-    changed: BTreeMap<String, String>,
+    /// Shared between copies until one of them changes, since every transaction keeps a copy.
+    changed: Arc<BTreeMap<String, String>>,
     /// What RESET goes back to: values from the server's configuration and the startup message.
-    initial: BTreeMap<String, String>,
+    initial: Arc<BTreeMap<String, String>>,
     /// What SET LOCAL changed, with the value before: undone when the transaction ends.
     before_local: BTreeMap<String, Option<String>>,
     time_zone: TimeZone,
-    search_path: Vec<String>,
+    search_path: Arc<[String]>,
     /// Grows with every change, so that others can tell cheaply that there was one.
     revision: u64,
 }
@@ -196,14 +198,14 @@ impl Settings {
     /// Settings of a new session of this principal. `defaults` come from the server's configuration.
     pub fn new(user: &str, defaults: &[(&str, String)]) -> Result<Self> {
         let mut settings = Self {
-            changed: BTreeMap::new(),
-            initial: BTreeMap::new(),
+            changed: Arc::default(),
+            initial: Arc::default(),
             before_local: BTreeMap::new(),
             time_zone: TimeZone::UTC,
-            search_path: vec!["$user".to_owned(), "public".to_owned()],
+            search_path: Arc::from(["$user".to_owned(), "public".to_owned()]),
             revision: 0,
         };
-        settings.initial.insert("session_authorization".to_owned(), user.to_owned());
+        Arc::make_mut(&mut settings.initial).insert("session_authorization".to_owned(), user.to_owned());
         for (name, value) in defaults {
             settings.set_initial(name, value)?;
         }
@@ -214,8 +216,8 @@ impl Settings {
     pub fn set_initial(&mut self, name: &str, value: &str) -> Result<()> {
         self.set(name, value)?;
         let key = name.to_ascii_lowercase();
-        if let Some(value) = self.changed.remove(&key) {
-            self.initial.insert(key, value);
+        if let Some(value) = Arc::make_mut(&mut self.changed).remove(&key) {
+            Arc::make_mut(&mut self.initial).insert(key, value);
         }
         Ok(())
     }
@@ -236,8 +238,8 @@ impl Settings {
         }
         for (key, before) in std::mem::take(&mut self.before_local) {
             match before {
-                Some(value) => self.changed.insert(key, value),
-                None => self.changed.remove(&key),
+                Some(value) => Arc::make_mut(&mut self.changed).insert(key, value),
+                None => Arc::make_mut(&mut self.changed).remove(&key),
             };
         }
         self.refresh_parsed();
@@ -260,13 +262,13 @@ impl Settings {
             Kind::TimeZone => {
                 self.time_zone = TimeZone::parse(value).ok_or_else(|| invalid(definition.0, value))?;
             }
-            Kind::SearchPath => self.search_path = split_path(&canonical),
+            Kind::SearchPath => self.search_path = split_path(&canonical).into(),
             _ => {}
         }
         // a plain SET after SET LOCAL outlives the transaction
         self.before_local.remove(&key);
         self.revision += 1;
-        self.changed.insert(key, canonical);
+        Arc::make_mut(&mut self.changed).insert(key, canonical);
         Ok(())
     }
 
@@ -276,7 +278,7 @@ impl Settings {
                 && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '$')
         };
         // PostgreSQL 15, 20.16 "Customized Options": two parts or more, each an identifier
-        if !name.contains('.') || !name.split('.').all(valid) || name.len() > 128 {
+        if !name.contains('.') || !name.split('.').all(valid) || name.len() > 128 || is_engines(name) {
             return Err(unknown(name));
         }
         let custom = self.changed.keys().filter(|k| k.contains('.')).count();
@@ -289,7 +291,7 @@ impl Settings {
         // a plain SET after SET LOCAL outlives the transaction
         self.before_local.remove(&key);
         self.revision += 1;
-        self.changed.insert(key, value.to_owned());
+        Arc::make_mut(&mut self.changed).insert(key, value.to_owned());
         Ok(())
     }
 
@@ -369,7 +371,9 @@ impl Settings {
     pub fn reset(&mut self, name: &str) -> Result<()> {
         let key = name.to_ascii_lowercase();
         match definition(name) {
-            None if !self.changed.contains_key(&key) && !name.contains('.') => return Err(unknown(name)),
+            None if is_engines(name) || (!self.changed.contains_key(&key) && !name.contains('.')) => {
+                return Err(unknown(name));
+            }
             Some(Definition(name, Kind::Internal, ..)) => {
                 return Err(Error::new(
                     SqlState::CANT_CHANGE_RUNTIME_PARAM,
@@ -378,14 +382,26 @@ impl Settings {
             }
             _ => {}
         }
-        self.changed.remove(&key);
+        // like a plain SET, it outlives the transaction
+        self.before_local.remove(&key);
+        Arc::make_mut(&mut self.changed).remove(&key);
         self.refresh_parsed();
+        Ok(())
+    }
+
+    /// Back to the initial value until [`Self::end_local`] (SET LOCAL … TO DEFAULT).
+    pub fn reset_local(&mut self, name: &str) -> Result<()> {
+        let key = name.to_ascii_lowercase();
+        let before = self.before_local.get(&key).cloned().unwrap_or_else(|| self.changed.get(&key).cloned());
+        self.reset(name)?;
+        self.before_local.insert(key, before);
         Ok(())
     }
 
     /// RESET ALL.
     pub fn reset_all(&mut self) {
-        self.changed.clear();
+        self.before_local.clear();
+        Arc::make_mut(&mut self.changed).clear();
         self.refresh_parsed();
     }
 
@@ -393,7 +409,7 @@ impl Settings {
         self.revision += 1;
         let zone = self.get("timezone").and_then(|name| TimeZone::parse(&name));
         self.time_zone = zone.unwrap_or(TimeZone::UTC);
-        self.search_path = split_path(&self.get("search_path").unwrap_or_default());
+        self.search_path = split_path(&self.get("search_path").unwrap_or_default()).into();
     }
 
     /// The current value as SHOW prints it; `None` when there is no such setting.
@@ -433,6 +449,13 @@ impl Settings {
         self.revision
     }
 
+    /// Bytes that keeping this copy takes beside `other`; nothing where neither changed since one was copied.
+    pub fn bytes_beside(&self, other: &Self) -> usize {
+        let local = self.before_local.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, String::len));
+        let changed = self.changed.iter().map(|(name, value)| name.len() + value.len());
+        local.sum::<usize>() + if Arc::ptr_eq(&self.changed, &other.changed) { 0 } else { changed.sum() }
+    }
+
     pub fn time_zone(&self) -> &TimeZone {
         &self.time_zone
     }
@@ -468,6 +491,11 @@ impl Settings {
         let milliseconds: u64 = self.raw(key)?.parse().ok()?;
         (milliseconds > 0).then(|| Duration::from_millis(milliseconds))
     }
+}
+
+/// No setting of the engine is a client's to see or to change (DESIGN.md, section 5.7).
+fn is_engines(name: &str) -> bool {
+    name.split_once('.').is_some_and(|(prefix, _)| prefix.eq_ignore_ascii_case("datafusion"))
 }
 
 fn unknown(name: &str) -> Error {
@@ -568,7 +596,14 @@ mod tests {
     #[test]
     fn unknown_bad_and_read_only_are_refused_with_postgres_codes() {
         let mut s = settings();
-        assert_eq!(s.set("datafusion.execution.batch_size_", "1").err(), None, "a dotted name is a custom option");
+        assert_eq!(s.set("my.own", "1").err(), None, "a dotted name is a custom option");
+        for name in ["datafusion.execution.batch_size", "DataFusion.x", "datafusion.no_such"] {
+            assert_eq!(s.set(name, "1").unwrap_err().sqlstate(), SqlState::UNDEFINED_OBJECT, "{name}");
+            assert_eq!(s.set_local(name, "1").unwrap_err().sqlstate(), SqlState::UNDEFINED_OBJECT, "{name}");
+            assert_eq!(s.set_initial(name, "1").unwrap_err().sqlstate(), SqlState::UNDEFINED_OBJECT, "{name}");
+            assert_eq!(s.reset(name).unwrap_err().sqlstate(), SqlState::UNDEFINED_OBJECT, "{name}");
+            assert_eq!(s.show(name).unwrap_err().sqlstate(), SqlState::UNDEFINED_OBJECT, "{name}");
+        }
         assert_eq!(s.set("no_such", "1").unwrap_err().sqlstate(), SqlState::UNDEFINED_OBJECT);
         assert_eq!(s.set("TimeZone", "Mars/Base").unwrap_err().sqlstate(), SqlState::INVALID_PARAMETER_VALUE);
         assert_eq!(s.set("server_version", "9").unwrap_err().sqlstate(), SqlState::CANT_CHANGE_RUNTIME_PARAM);
@@ -615,6 +650,52 @@ mod tests {
         s.end_local();
         assert_eq!(s.show("application_name").unwrap(), "a");
         assert_eq!(s.time_zone().name(), "UTC");
+    }
+
+    #[test]
+    fn a_plain_set_or_reset_after_set_local_outlives_the_transaction() {
+        let mut s = settings();
+        for name in ["application_name", "my.own"] {
+            s.set(name, "before").unwrap();
+            s.set_local(name, "local").unwrap();
+            s.set(name, "kept").unwrap();
+            s.end_local();
+            assert_eq!(s.show(name).unwrap(), "kept", "{name}");
+        }
+        s.set_local("application_name", "local").unwrap();
+        s.reset("application_name").unwrap();
+        s.end_local();
+        assert_eq!(s.show("application_name").unwrap(), "");
+        s.set("application_name", "a").unwrap();
+        s.set_local("application_name", "local").unwrap();
+        s.reset_all();
+        s.end_local();
+        assert_eq!(s.show("application_name").unwrap(), "");
+    }
+
+    #[test]
+    fn set_local_to_default_ends_with_the_transaction() {
+        let mut s = settings();
+        s.set("TimeZone", "Asia/Tokyo").unwrap();
+        s.reset_local("TimeZone").unwrap();
+        assert_eq!(s.time_zone().name(), "UTC");
+        s.end_local();
+        assert_eq!(s.time_zone().name(), "Asia/Tokyo");
+        assert!(s.reset_local("no_such").is_err());
+    }
+
+    #[test]
+    fn a_copy_costs_nothing_until_something_changes() {
+        let mut s = settings();
+        s.set("application_name", "abc").unwrap();
+        let copy = s.clone();
+        assert_eq!(copy.bytes_beside(&s), 0);
+        s.set("my.own", "12345").unwrap();
+        assert_eq!(s.bytes_beside(&copy), "application_nameabcmy.own12345".len());
+        assert_eq!(copy.show("my.own").unwrap_err().sqlstate(), SqlState::UNDEFINED_OBJECT);
+        let copy = s.clone();
+        s.set_local("my.own", "6").unwrap();
+        assert!(s.bytes_beside(&copy) > 0);
     }
 
     #[test]

@@ -251,6 +251,9 @@ impl Connection {
             reply::empty_query(&mut self.channel.output);
             return Ok(());
         }
+        if statements.len() > 1 {
+            self.session.begin_several();
+        }
         for parsed in &statements {
             let timeout = self.session.settings().lock().statement_timeout();
             let interrupts = Interrupts::new(&self.registration.handle, timeout, &self.shared.kill);

@@ -14,3 +14,4 @@ mod serving;
 mod sql;
 mod tidy;
 mod tls;
+mod transactions;
