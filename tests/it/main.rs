@@ -14,4 +14,5 @@ mod serving;
 mod sql;
 mod tidy;
 mod tls;
+mod tokio_client;
 mod transactions;
