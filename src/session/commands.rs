@@ -83,7 +83,6 @@ impl Session {
             let message = "there is already a transaction in progress";
             return Ok(with_warning(tag, SqlState::ACTIVE_SQL_TRANSACTION, message));
         }
-        // modes come first: BEGIN with a bad one begins nothing
         self.set_modes(modes)?;
         let settings = &self.settings;
         self.transaction.begin(|| settings.lock().clone());

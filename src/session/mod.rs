@@ -315,6 +315,7 @@ impl Session {
 
     /// A simple query begins: it has no use for the unnamed statement and portal, and PostgreSQL drops them.
     pub fn begin_simple_query(&mut self) {
+        self.transaction.begin_query();
         self.close_statement("");
         self.close_portal("");
     }

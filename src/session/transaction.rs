@@ -27,6 +27,8 @@ pub struct Transaction {
     open: Option<Open>,
     /// A simple query of several statements runs.
     several: bool,
+    /// When the simple query that runs was received.
+    query_started: Option<DateTime<Utc>>,
 }
 
 struct Open {
@@ -70,17 +72,24 @@ impl Transaction {
         self.open.as_ref().map_or_else(Pins::default, |open| open.pins.clone())
     }
 
-    /// A simple query of several statements begins.
+    /// A simple query begins. Transactions that start in it, a second one after a COMMIT too, start now: `now()` is when
+    /// the message came, as in PostgreSQL's `exec_simple_query`.
+    pub fn begin_query(&mut self) {
+        self.query_started = Some(Utc::now());
+    }
+
+    /// The simple query has several statements.
     pub fn begin_several(&mut self) {
         self.several = true;
     }
 
     /// A statement begins: opens an implicit transaction unless one is open.
     pub fn open(&mut self, settings: impl FnOnce() -> Settings) {
+        let query_started = self.query_started;
         self.open.get_or_insert_with(|| Open {
             block: false,
             failed: false,
-            started: Utc::now(),
+            started: query_started.unwrap_or_else(Utc::now),
             pins: Pins::default(),
             settings_before: settings(),
             savepoints: Vec::new(),
@@ -115,6 +124,7 @@ impl Transaction {
     /// Sync, or the end of a simple query: whether a transaction ended by that.
     pub fn end_implicit(&mut self) -> bool {
         self.several = false;
+        self.query_started = None;
         let ends = self.status() == Status::Idle;
         if ends {
             self.open = None;

@@ -53,10 +53,21 @@ async fn one_query_or_pipeline_sees_one_time() {
         assert_eq!(first, second);
         let lines = c.say(&[run("select now()"), sync()]).await;
         assert_ne!(rows(&lines), [first]);
-        // BEGIN goes on with the transaction that runs, COMMIT ends it
+        // BEGIN goes on with the transaction that runs; one after COMMIT starts when the query came, too
         let lines = c.query("select now(); begin; select now(); commit; select now()").await;
-        let [before, inside, _] = rows(&lines)[..] else { panic!("{lines:?}") };
-        assert_eq!(before, inside);
+        let [before, inside, after] = rows(&lines)[..] else { panic!("{lines:?}") };
+        assert_eq!((before, inside), (inside, after));
+        // in a pipeline it starts with its first message
+        let pipeline = [run("begin"), run("select now()"), run("commit"), flush()];
+        c.send(&pipeline.concat()).await;
+        let mut heard = Vec::new();
+        while heard.last().is_none_or(|line: &String| line != "Complete COMMIT") {
+            heard.push(c.receive().await.unwrap().line());
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        heard.extend(c.say(&[run("select now()"), sync()]).await);
+        let [inside, after] = rows(&heard)[..] else { panic!("{heard:?}") };
+        assert_ne!(inside, after);
     })
     .await;
 }
