@@ -31,5 +31,6 @@ pub use decide::{Access, Decision, ReadScope, RowRule, decide};
 pub use filter::CompiledScope;
 pub use lint::{Secured, lint, secure};
 pub use principal::Principal;
+pub use scan::missing_file;
 pub use secure::SecuredTable;
 pub use visible::{Visible, VisibleCache, VisibleProduct};
