@@ -430,7 +430,7 @@ mod tests {
         let (apart, found) = set_apart(&statement, sql).unwrap();
         assert_eq!(
             apart.to_string().replace('\0', "!"),
-            "SELECT a.x FROM \"!0\" AS a, \"!1\" AS \"orders\", \"!2\" AS c, \"!3\" AS \"table_history\", sales.orders"
+            "SELECT a.x FROM \"!0\" a, \"!1\" AS \"orders\", \"!2\" c, \"!3\" AS \"table_history\", sales.orders"
         );
         let special = |name: &str| &found[&TableReference::bare(name)];
         assert_eq!(special("\01").reference, TableReference::partial("sales", "orders"));

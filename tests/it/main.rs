@@ -16,3 +16,5 @@ mod tidy;
 mod tls;
 mod tokio_client;
 mod transactions;
+mod travel;
+mod views;
