@@ -3,6 +3,7 @@
 //! `catalog` and `delta` do not know each other; here a contract's location becomes an open table, and a catalog
 //! generation and a principal become a view. Everything handed out is an immutable snapshot.
 
+mod column_names;
 pub mod conformity;
 pub mod inspect;
 mod relations;
@@ -17,10 +18,13 @@ use datafusion::execution::session_state::SessionState;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::decide::ReadScope;
 use crate::access::fingerprint::Fingerprint;
+use crate::access::mask::MaskKey;
 use crate::access::principal::Principal;
+use crate::access::scope::{CompiledScope, known_names};
 use crate::access::visible::{Visible, VisibleCache};
-use crate::catalog::model::{Location, Problem, Product};
+use crate::catalog::model::{Location, MaskMethod, Problem, Product};
 use crate::catalog::snapshot::Snapshot;
 use crate::catalog::watch::Live;
 use crate::delta::{DeltaError, TableLocation, TableSnapshot, Tables};
@@ -30,10 +34,13 @@ use crate::quality::Scores;
 use crate::quality::runner::{self, EachProduct};
 use crate::state::State;
 use crate::telemetry::Progress;
+use column_names::ColumnNames;
 pub use relations::{RelationCache, RelationKey};
 
 /// How many problems with tables are logged after each look at them.
 const PROBLEMS_LOGGED_MAX: usize = 50;
+/// Name of the secret that hashes in masks are made with.
+const MASK_KEY: &str = "mask-key";
 
 /// Everything that outlives a session.
 pub struct Mesh {
@@ -46,6 +53,8 @@ pub struct Mesh {
     pub state: Arc<State>,
     /// What is wrong with the tables of the current generation, as far as they were looked at.
     table_problems: ArcSwap<Vec<Problem>>,
+    mask_key: OnceCell<MaskKey>,
+    column_names: ColumnNames,
     visible: Arc<VisibleCache>,
     deciding: SingleFlight<(u64, Fingerprint), Arc<Visible>>,
 }
@@ -68,6 +77,8 @@ impl Mesh {
             relations: Arc::default(),
             state,
             table_problems: ArcSwap::default(),
+            mask_key: OnceCell::new(),
+            column_names: ColumnNames::default(),
             visible: Arc::default(),
             deciding: SingleFlight::default(),
         }
@@ -116,6 +127,48 @@ impl Mesh {
     /// `58030` when the store does not answer, `XX001` for a broken table, `0A000` for a feature that cannot be read.
     pub async fn table(&self, location: &Location, staleness: Duration) -> Result<Arc<TableSnapshot>> {
         self.tables.snapshot(&table_location(location), staleness).await.map_err(|e| delta_error(&e))
+    }
+
+    /// Binds what a principal may read to the table's schema; `None` when it cannot be enforced, and then the table is
+    /// not read. Why goes to the log.
+    pub async fn bind_scope(
+        &self,
+        visible: &Visible,
+        scope: &ReadScope,
+        product: &Product,
+        table: &TableSnapshot,
+    ) -> Option<CompiledScope> {
+        let bound = self.try_bind_scope(visible, scope, product, table).await;
+        bound
+            .inspect_err(|reason| {
+                let principal = &visible.principal().name;
+                tracing::warn!(product = %product.id, %principal, %reason, "row filter or mask cannot be applied, access denied");
+            })
+            .ok()
+    }
+
+    async fn try_bind_scope(
+        &self,
+        visible: &Visible,
+        scope: &ReadScope,
+        product: &Product,
+        table: &TableSnapshot,
+    ) -> std::result::Result<CompiledScope, String> {
+        let is_hashed = scope.masks.iter().any(|mask| mask.method == MaskMethod::Hash);
+        let reader = visible.reader(if is_hashed { self.mask_key().await } else { None });
+        if scope.is_whole() || table.column_ids.is_empty() {
+            return CompiledScope::compile(scope, &reader, &table.schema);
+        }
+        let known = self.column_names.known(&self.state, product, &table.column_ids).await;
+        let known = known.map_err(|error| error.to_string())?;
+        let known = known_names(&table.schema, &table.column_ids, &known);
+        CompiledScope::compile_as_known(scope, &reader, &table.schema, &known)
+    }
+
+    /// The key of the mesh's hashes, made with its first use and the same for all servers on one state.
+    async fn mask_key(&self) -> Option<&MaskKey> {
+        let made = self.mask_key.get_or_try_init(|| async { self.state.secret(MASK_KEY).await.map(MaskKey::new) });
+        made.await.inspect_err(|error| tracing::error!(cause = %error, "the key of masks cannot be had")).ok()
     }
 
     /// Rows of this version of a product's table, where the table's statistics tell.
