@@ -5,94 +5,25 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::cancel::{Cancels, Registration};
+use super::cancel::Registration;
 use super::channel::{Channel, WRITE_BYTES};
 use super::encode::{EncodeOptions, Format, RowEncoder};
 use super::message::Frontend;
 use super::rows::{self, Interrupts};
-use super::tls::TlsIdentity;
+use super::shared::Shared;
 use super::{reply, startup};
 use crate::error::{Error, Result, SqlState};
-use crate::mesh::Mesh;
 use crate::session::{Executed, PortalState, Session, Status};
 use crate::statement;
 
 /// How long a client may take to read the last words; one that does not read them is not waited for.
 const GOODBYE: Duration = Duration::from_secs(1);
-
-/// What a connection may take.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    pub connections: usize,
-    pub connections_per_user: usize,
-    /// From the first byte to the end of authentication.
-    pub authentication: Duration,
-    /// Longest message of an authenticated client.
-    pub message_bytes: usize,
-}
-
-/// What all connections share.
-pub struct Shared {
-    pub mesh: Arc<Mesh>,
-    pub tls: Option<TlsIdentity>,
-    /// Clients must encrypt: the server listens beyond this machine.
-    pub require_tls: bool,
-    /// The server listens on loopback only, so the sample principals may log in.
-    pub loopback: bool,
-    /// Makes authentication of unknown users look like any other.
-    pub mock_secret: [u8; 32],
-    pub limits: Limits,
-    /// Settings that new sessions start with.
-    pub defaults: Vec<(&'static str, String)>,
-    pub cancels: Arc<Cancels>,
-    pub sessions: Arc<Semaphore>,
-    pub users: UserCounts,
-    /// The server stops: idle connections end.
-    pub shutdown: CancellationToken,
-    /// The grace period is over: running statements end.
-    pub kill: CancellationToken,
-}
-
-/// How many sessions each user has.
-#[derive(Default)]
-pub struct UserCounts(Arc<Mutex<HashMap<String, usize>>>);
-
-/// A user's place among [`UserCounts`], given back when dropped.
-pub struct UserPlace {
-    user: String,
-    counts: Arc<Mutex<HashMap<String, usize>>>,
-}
-
-impl UserCounts {
-    pub fn take(&self, user: &str, max: usize) -> Option<UserPlace> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(user.to_owned()).or_default();
-        if *count >= max {
-            return None;
-        }
-        *count += 1;
-        Some(UserPlace { user: user.to_owned(), counts: Arc::clone(&self.0) })
-    }
-}
-
-impl Drop for UserPlace {
-    fn drop(&mut self) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.user) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.user);
-            }
-        }
-    }
-}
 
 /// Serves one client until it leaves. `half_open` is its place among connections that are not authenticated yet.
 pub async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>, half_open: OwnedSemaphorePermit) {
