@@ -6,6 +6,7 @@ mod discovery;
 mod encoding;
 mod freshness;
 mod limits;
+mod portals;
 mod postgres;
 mod protocol;
 mod raw;
