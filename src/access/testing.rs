@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use crate::catalog::model::{
     AccessPolicy, Attribute, Catalog, Column, Condition, DecisionRule, Defaults, Dialect, Discoverable, Domain,
-    DomainName, Effect, Gate, Governance, Location, Mask, MaskMethod, Mesh, OutputPort, Policy, PolicyScope, Product,
-    ProductId, Sla, SourcePlace, Test, User,
+    DomainName, Effect, Gate, Governance, Location, Mask, MaskMethod, Mesh, Mode, OutputPort, Policy, PolicyScope,
+    Product, ProductId, Sla, SourcePlace, Test, User,
 };
 
 pub(super) fn user(name: &str, groups: &[&str]) -> User {
@@ -73,6 +73,7 @@ pub(super) fn product(id: &str) -> Product {
             masks: Vec::new(),
             gate: Gate::Warn,
             retention: None,
+            place: SourcePlace::default(),
         },
         dialect: Dialect::DataMeshV1,
         contract_path: PathBuf::new(),
@@ -117,7 +118,16 @@ pub(super) fn condition(attribute: &str, test: Test, values: &[&str]) -> Conditi
 
 /// A rule for both actions, without filter or masks.
 pub(super) fn rule(effect: Effect, dnf: Vec<Vec<Condition>>) -> DecisionRule {
-    DecisionRule { effect, dnf, discover: true, read: true, row_filter: None, masks: Vec::new() }
+    DecisionRule {
+        effect,
+        dnf,
+        discover: true,
+        read: true,
+        mode: Mode::Permissive,
+        row_filter: None,
+        masks: Vec::new(),
+        place: SourcePlace::default(),
+    }
 }
 
 pub(super) fn policy(name: &str, rules: Vec<DecisionRule>) -> Policy {

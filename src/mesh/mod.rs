@@ -3,6 +3,7 @@
 //! `catalog` and `delta` do not know each other; here a contract's location becomes an open table, and a catalog
 //! generation and a principal become a view. Everything handed out is an immutable snapshot.
 
+mod column_names;
 pub mod conformity;
 pub mod inspect;
 mod relations;
@@ -17,10 +18,13 @@ use datafusion::execution::session_state::SessionState;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::decide::ReadScope;
 use crate::access::fingerprint::Fingerprint;
+use crate::access::mask::MaskKey;
 use crate::access::principal::Principal;
+use crate::access::scope::{CompiledScope, known_names};
 use crate::access::visible::{Visible, VisibleCache};
-use crate::catalog::model::{Location, Problem, Product};
+use crate::catalog::model::{Location, MaskMethod, Problem, Product};
 use crate::catalog::snapshot::Snapshot;
 use crate::catalog::watch::Live;
 use crate::delta::{DeltaError, TableLocation, TableSnapshot, Tables};
@@ -28,11 +32,15 @@ use crate::engine::Engine;
 use crate::error::{Error, Result, SqlState};
 use crate::quality::Scores;
 use crate::quality::runner::{self, EachProduct};
+use crate::state::State;
 use crate::telemetry::Progress;
+use column_names::ColumnNames;
 pub use relations::{RelationCache, RelationKey};
 
 /// How many problems with tables are logged after each look at them.
 const PROBLEMS_LOGGED_MAX: usize = 50;
+/// Name of the secret that hashes in masks are made with.
+const MASK_KEY: &str = "mask-key";
 
 /// Everything that outlives a session.
 pub struct Mesh {
@@ -41,8 +49,12 @@ pub struct Mesh {
     pub scores: Arc<Scores>,
     pub engine: Engine,
     pub relations: Arc<RelationCache>,
+    /// What the server itself keeps.
+    pub state: Arc<State>,
     /// What is wrong with the tables of the current generation, as far as they were looked at.
     table_problems: ArcSwap<Vec<Problem>>,
+    mask_key: OnceCell<MaskKey>,
+    column_names: ColumnNames,
     visible: Arc<VisibleCache>,
     deciding: SingleFlight<(u64, Fingerprint), Arc<Visible>>,
 }
@@ -56,14 +68,17 @@ pub struct View {
 }
 
 impl Mesh {
-    pub fn new(catalog: Arc<Live>, tables: Tables, engine: Engine) -> Self {
+    pub fn new(catalog: Arc<Live>, tables: Tables, engine: Engine, state: Arc<State>) -> Self {
         Self {
             catalog,
             tables,
             scores: Arc::new(Scores::default()),
             engine,
             relations: Arc::default(),
+            state,
             table_problems: ArcSwap::default(),
+            mask_key: OnceCell::new(),
+            column_names: ColumnNames::default(),
             visible: Arc::default(),
             deciding: SingleFlight::default(),
         }
@@ -114,6 +129,48 @@ impl Mesh {
         self.tables.snapshot(&table_location(location), staleness).await.map_err(|e| delta_error(&e))
     }
 
+    /// Binds what a principal may read to the table's schema; `None` when it cannot be enforced, and then the table is
+    /// not read. Why goes to the log.
+    pub async fn bind_scope(
+        &self,
+        visible: &Visible,
+        scope: &ReadScope,
+        product: &Product,
+        table: &TableSnapshot,
+    ) -> Option<CompiledScope> {
+        let bound = self.try_bind_scope(visible, scope, product, table).await;
+        bound
+            .inspect_err(|reason| {
+                let principal = &visible.principal().name;
+                tracing::warn!(product = %product.id, %principal, %reason, "row filter or mask cannot be applied, access denied");
+            })
+            .ok()
+    }
+
+    async fn try_bind_scope(
+        &self,
+        visible: &Visible,
+        scope: &ReadScope,
+        product: &Product,
+        table: &TableSnapshot,
+    ) -> std::result::Result<CompiledScope, String> {
+        let is_hashed = scope.masks.iter().any(|mask| mask.method == MaskMethod::Hash);
+        let reader = visible.reader(if is_hashed { self.mask_key().await } else { None });
+        if scope.is_whole() || table.column_ids.is_empty() {
+            return CompiledScope::compile(scope, &reader, &table.schema);
+        }
+        let known = self.column_names.known(&self.state, product, &table.column_ids).await;
+        let known = known.map_err(|error| error.to_string())?;
+        let known = known_names(&table.schema, &table.column_ids, &known);
+        CompiledScope::compile_as_known(scope, &reader, &table.schema, &known)
+    }
+
+    /// The key of the mesh's hashes, made with its first use and the same for all servers on one state.
+    async fn mask_key(&self) -> Option<&MaskKey> {
+        let made = self.mask_key.get_or_try_init(|| async { self.state.secret(MASK_KEY).await.map(MaskKey::new) });
+        made.await.inspect_err(|error| tracing::error!(cause = %error, "the key of masks cannot be had")).ok()
+    }
+
     /// Rows of this version of a product's table, where the table's statistics tell.
     pub fn row_count(&self, product: &Product, version: u64) -> Option<u64> {
         let location = product.delta_port()?.location.as_ref()?;
@@ -130,7 +187,7 @@ impl Mesh {
         }
     }
 
-    /// Watches the folder, measures quality and drops tables that left, until the server stops.
+    /// Watches the folder, measures quality, keeps the state and drops tables that left, until the server stops.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let watch = Arc::clone(&self.catalog).watch(shutdown.clone());
         let each_product: Arc<EachProduct> = Arc::new({
@@ -141,8 +198,9 @@ impl Mesh {
         let scores = Arc::clone(&self.scores);
         let measuring = runner::run(self.tables.clone(), each_product, state, scores, shutdown.clone());
         let measure = self.engine.workers().spawn(measuring);
+        let keep = Arc::clone(&self.state).run(shutdown.clone());
         let forget = Arc::clone(&self).follow_reloads(shutdown);
-        let ((), measured, ()) = tokio::join!(watch, measure, forget);
+        let ((), measured, (), ()) = tokio::join!(watch, measure, keep, forget);
         if let Err(error) = measured {
             tracing::error!(cause = %error, "quality is no longer measured");
         }
@@ -173,7 +231,7 @@ impl Mesh {
         let snapshot = self.catalog.current();
         let locations =
             snapshot.catalog.products.values().filter_map(|product| product.delta_port()?.location.as_ref());
-        let referenced: HashSet<TableLocation> = locations.map(table_location).collect();
+        let referenced: HashSet<TableLocation> = locations.map(table_location).chain(self.state.locations()).collect();
         self.tables.retain(&referenced);
         let total = snapshot.catalog.products.values().filter(|product| product.delta_port().is_some()).count();
         let progress = Progress::start(total, "opening tables");
@@ -258,7 +316,7 @@ pub(crate) mod tests {
         let tables = Tables::new(Stores::default());
         let limits = Limits { memory_bytes: 1 << 20, spill_dir: None, spill_bytes: 0, parallelism: 1 };
         let engine = Engine::new(&limits, tables.object_store_registry()).unwrap();
-        Arc::new(Mesh::new(catalog, tables, engine))
+        Arc::new(Mesh::new(catalog, tables, engine, State::temporary()))
     }
 
     #[tokio::test]

@@ -244,6 +244,7 @@ pub(crate) mod fixtures {
                 masks: Vec::new(),
                 gate: Gate::Warn,
                 retention: None,
+                place: SourcePlace::default(),
             },
             dialect: Dialect::DataMeshV1,
             contract_path: PathBuf::from("catalog/sales/orders/data_product.yaml"),

@@ -29,7 +29,6 @@ use super::fault::from_engine;
 use super::functions::session_function;
 use super::{allowed, limits, parse, system};
 use crate::access::decide::Access;
-use crate::access::filter::CompiledScope;
 use crate::access::secure::SecuredTable;
 use crate::access::visible::VisibleProduct;
 use crate::catalog::model::Product;
@@ -140,13 +139,9 @@ async fn product_table(
     context.reads.add(&product.id);
     let snapshot = context.table(location).await?;
     let name = format!("{}.{}", visible.schema, visible.table);
-    let scope = CompiledScope::compile(scope, &context.principal, context.visible.readable_domains(), &snapshot.schema);
-    match scope {
-        Ok(scope) => Ok(Arc::new(SecuredTable::new(&name, snapshot.provider(), scope)?)),
-        Err(reason) => {
-            tracing::warn!(table = %name, principal = %context.principal.name, %reason, "a row filter cannot be applied, access denied");
-            Err(denied(visible.table, product))
-        }
+    match context.mesh.bind_scope(&context.visible, scope, product, &snapshot).await {
+        Some(scope) => Ok(Arc::new(SecuredTable::new(&name, snapshot.provider(), scope)?)),
+        None => Err(denied(visible.table, product)),
     }
 }
 

@@ -7,6 +7,7 @@ mod discovery;
 mod encoding;
 mod freshness;
 mod limits;
+mod masks;
 mod postgres;
 mod protocol;
 mod raw;
