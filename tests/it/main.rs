@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where something is not as it should be, helpers included")]
 
+mod attacks;
 mod discovery;
 mod encoding;
 mod freshness;
@@ -18,3 +19,4 @@ mod tidy;
 mod tls;
 mod tokio_client;
 mod transactions;
+mod twin;
