@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where something is not as it should be, helpers included")]
 
+mod binary;
 mod discovery;
 mod encoding;
 mod freshness;
