@@ -6,6 +6,7 @@ mod binary;
 mod discovery;
 mod encoding;
 mod freshness;
+mod large_texts;
 mod limits;
 mod portals;
 mod postgres;
