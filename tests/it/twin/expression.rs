@@ -45,7 +45,7 @@ impl Maker<'_> {
             return None;
         }
         let (source, column) = *self.random.pick(&found);
-        if self.known.rows_only && column.masked == Some("hash") {
+        if !self.known.abilities.hashes && column.masked == Some("hash") {
             return None;
         }
         self.touches.masked |= column.masked.is_some();
