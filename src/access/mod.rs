@@ -36,6 +36,7 @@ pub mod whole;
 pub use decide::{Access, ColumnMask, Decision, ReadScope, RowRule, decide};
 pub use lint::{Secured, lint, secure};
 pub use principal::Principal;
+pub use scan::missing_file;
 pub use scope::CompiledScope;
 pub use secure::SecuredTable;
 pub use visible::{Visible, VisibleCache, VisibleProduct};

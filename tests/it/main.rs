@@ -8,6 +8,7 @@ mod encoding;
 mod freshness;
 mod limits;
 mod masks;
+mod portals;
 mod postgres;
 mod protocol;
 mod raw;
