@@ -22,6 +22,8 @@ pub mod leakproof;
 pub mod lint;
 pub mod mask;
 pub mod principal;
+#[cfg(test)]
+mod recorder;
 mod scan;
 pub mod scope;
 pub mod secure;
