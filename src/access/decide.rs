@@ -1,10 +1,11 @@
 //! From policies, contract and principal to a decision about one product. Pure: same arguments, same answer.
 //!
-//! Default deny. Permits OR together, any Deny wins for the actions that it names, and a policy that could not be
+//! Default deny. Permits, grants among them, OR together, any Deny wins for the actions that it names, and a policy that could not be
 //! understood denies everything in its scope (design, section 5).
 
 use super::fingerprint::{Fingerprint, Fingerprinter};
 use super::glob;
+use super::grants::{Grant, GrantObject, Grants, GrantsTo};
 use super::principal::Principal;
 use crate::catalog::model::{
     AccessPolicy, Attribute, Catalog, Condition, DecisionRule, Discoverable, DomainName, Effect, Mask, PolicyScope,
@@ -13,15 +14,15 @@ use crate::catalog::model::{
 
 /// Decides about one product. For many products and one principal, keep a [`Rulebook`].
 #[must_use]
-pub fn decide(catalog: &Catalog, principal: &Principal, product: &Product) -> Decision {
-    Rulebook::new(catalog, principal).decide(product)
+pub fn decide(catalog: &Catalog, grants: &Grants, principal: &Principal, product: &Product) -> Decision {
+    Rulebook::new(catalog, grants, principal).decide(product)
 }
 
 /// What a principal may do with a product, and why.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
     pub access: Access,
-    /// Everything that spoke for or against, in the order of evaluation: contract and membership, then policies.
+    /// Everything that spoke for or against, in the order of evaluation: contract and membership, policies, grants.
     pub reasons: Vec<Reason>,
 }
 
@@ -135,6 +136,8 @@ pub enum Cause {
     Rule { policy: String, rule: usize },
     /// The policy could not be understood, so everything in its scope is denied.
     UnreadablePolicy { policy: String },
+    /// An owner or mesh_admin granted it.
+    Grant { id: u64 },
 }
 
 impl Cause {
@@ -147,6 +150,7 @@ impl Cause {
             Self::MeshInternal => "access_policy:mesh-internal".to_owned(),
             Self::Administrator => format!("role:{}", Role::MeshAdmin.as_str()),
             Self::Rule { policy, .. } | Self::UnreadablePolicy { policy } => format!("policy:{policy}"),
+            Self::Grant { id } => format!("grant:{id}"),
         }
     }
 }
@@ -156,6 +160,7 @@ impl Cause {
 pub struct Rulebook<'a> {
     catalog: &'a Catalog,
     principal: &'a Principal,
+    grants: GrantsTo<'a>,
     rules: Vec<Applicable<'a>>,
 }
 
@@ -172,7 +177,7 @@ pub(super) struct Applicable<'a> {
 
 impl<'a> Rulebook<'a> {
     #[must_use]
-    pub fn new(catalog: &'a Catalog, principal: &'a Principal) -> Self {
+    pub fn new(catalog: &'a Catalog, grants: &'a Grants, principal: &'a Principal) -> Self {
         let mut rules = Vec::new();
         for policy in &catalog.policies {
             let applicable = |index, rule, conjunctions| Applicable {
@@ -194,7 +199,7 @@ impl<'a> Rulebook<'a> {
                 }
             }
         }
-        Self { catalog, principal, rules }
+        Self { catalog, principal, grants: grants.to(principal), rules }
     }
 
     #[must_use]
@@ -219,8 +224,20 @@ impl<'a> Rulebook<'a> {
         for rule in &self.rules {
             rule.speak(product, &mut tally);
         }
+        for grant in self.grants.on(product) {
+            let read = matches!(grant.object, GrantObject::Product(_));
+            tally.permit(true, read, None, &[], || Cause::Grant { id: grant.id });
+        }
         let access = tally.access(product, self.principal);
         Decision { access, reasons: tally.reasons }
+    }
+
+    /// The grant behind a reason of a decision about the product.
+    pub(super) fn grant(&self, product: &Product, cause: &Cause) -> Option<&'a Grant> {
+        match cause {
+            Cause::Grant { id } => self.grants.find(product, *id),
+            _ => None,
+        }
     }
 
     /// What follows from the contract and from membership alone.
@@ -483,7 +500,7 @@ mod tests {
 
     fn access(user: &User, product: Product, policies: Vec<Policy>) -> Access {
         let (id, catalog) = (product.id.clone(), catalog(vec![product], policies));
-        decide(&catalog, &Principal::from(user), &catalog.products[&id]).access
+        decide(&catalog, &Grants::default(), &Principal::from(user), &catalog.products[&id]).access
     }
 
     fn one(effect: Effect, conditions: Vec<Condition>) -> Vec<Policy> {
@@ -748,7 +765,7 @@ mod tests {
         let policies = vec![policy("all", vec![rule(Permit, vec![]), rule(Permit, vec![vec![]])])];
         let product = with(|_| ());
         let catalog = catalog(vec![product.clone()], policies);
-        let decision = decide(&catalog, &Principal::from(&user("ann", &["sales"])), &product);
+        let decision = decide(&catalog, &Grants::default(), &Principal::from(&user("ann", &["sales"])), &product);
         let labels: Vec<String> = decision.reasons.iter().map(|reason| reason.cause.label()).collect();
         assert_eq!(labels, ["group:sales", "policy:all"]);
         assert_eq!(decision.reasons[1].cause, Cause::Rule { policy: "all".to_owned(), rule: 1 });

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! User → Principal ─┐
-//! Catalog ──────────┴→ decide → Access → Visible      what one principal sees of the catalog
+//! Catalog, Grants ──┴→ decide → Access → Visible      what one principal sees of the catalog
 //!                                  │
 //!                                  └→ filter → SecuredTable → SecureScanExec   what leaves a table
 //!                                                                   │
@@ -16,6 +16,7 @@ pub mod domains;
 pub mod filter;
 pub mod fingerprint;
 mod glob;
+pub mod grants;
 pub mod leakproof;
 pub mod lint;
 pub mod principal;
@@ -29,6 +30,7 @@ pub mod whole;
 
 pub use decide::{Access, Decision, ReadScope, RowRule, decide};
 pub use filter::CompiledScope;
+pub use grants::{Grant, GrantObject, Grantee, Grants};
 pub use lint::{Secured, lint, secure};
 pub use principal::Principal;
 pub use secure::SecuredTable;
