@@ -28,6 +28,7 @@ use crate::engine::Engine;
 use crate::error::{Error, Result, SqlState};
 use crate::quality::Scores;
 use crate::quality::runner::{self, EachProduct};
+use crate::state::State;
 use crate::telemetry::Progress;
 pub use relations::{RelationCache, RelationKey};
 
@@ -41,6 +42,8 @@ pub struct Mesh {
     pub scores: Arc<Scores>,
     pub engine: Engine,
     pub relations: Arc<RelationCache>,
+    /// What the server itself keeps.
+    pub state: Arc<State>,
     /// What is wrong with the tables of the current generation, as far as they were looked at.
     table_problems: ArcSwap<Vec<Problem>>,
     visible: Arc<VisibleCache>,
@@ -56,13 +59,14 @@ pub struct View {
 }
 
 impl Mesh {
-    pub fn new(catalog: Arc<Live>, tables: Tables, engine: Engine) -> Self {
+    pub fn new(catalog: Arc<Live>, tables: Tables, engine: Engine, state: Arc<State>) -> Self {
         Self {
             catalog,
             tables,
             scores: Arc::new(Scores::default()),
             engine,
             relations: Arc::default(),
+            state,
             table_problems: ArcSwap::default(),
             visible: Arc::default(),
             deciding: SingleFlight::default(),
@@ -130,7 +134,7 @@ impl Mesh {
         }
     }
 
-    /// Watches the folder, measures quality and drops tables that left, until the server stops.
+    /// Watches the folder, measures quality, keeps the state and drops tables that left, until the server stops.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let watch = Arc::clone(&self.catalog).watch(shutdown.clone());
         let each_product: Arc<EachProduct> = Arc::new({
@@ -141,8 +145,9 @@ impl Mesh {
         let scores = Arc::clone(&self.scores);
         let measuring = runner::run(self.tables.clone(), each_product, state, scores, shutdown.clone());
         let measure = self.engine.workers().spawn(measuring);
+        let keep = Arc::clone(&self.state).run(shutdown.clone());
         let forget = Arc::clone(&self).follow_reloads(shutdown);
-        let ((), measured, ()) = tokio::join!(watch, measure, forget);
+        let ((), measured, (), ()) = tokio::join!(watch, measure, keep, forget);
         if let Err(error) = measured {
             tracing::error!(cause = %error, "quality is no longer measured");
         }
@@ -173,7 +178,7 @@ impl Mesh {
         let snapshot = self.catalog.current();
         let locations =
             snapshot.catalog.products.values().filter_map(|product| product.delta_port()?.location.as_ref());
-        let referenced: HashSet<TableLocation> = locations.map(table_location).collect();
+        let referenced: HashSet<TableLocation> = locations.map(table_location).chain(self.state.locations()).collect();
         self.tables.retain(&referenced);
         let total = snapshot.catalog.products.values().filter(|product| product.delta_port().is_some()).count();
         let progress = Progress::start(total, "opening tables");
@@ -258,7 +263,7 @@ pub(crate) mod tests {
         let tables = Tables::new(Stores::default());
         let limits = Limits { memory_bytes: 1 << 20, spill_dir: None, spill_bytes: 0, parallelism: 1 };
         let engine = Engine::new(&limits, tables.object_store_registry()).unwrap();
-        Arc::new(Mesh::new(catalog, tables, engine))
+        Arc::new(Mesh::new(catalog, tables, engine, State::temporary()))
     }
 
     #[tokio::test]

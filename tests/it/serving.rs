@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use pgmesh::config::Config;
 use pgmesh::server::Server;
+use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 /// Nothing here takes longer, even in a debug build on a busy machine.
@@ -25,6 +26,8 @@ pub struct Serving {
     thread_name: String,
     stop: CancellationToken,
     thread: Option<JoinHandle<()>>,
+    /// What the server keeps is gone with it, unless the test says where it is kept.
+    _state: Option<TempDir>,
 }
 
 /// The server over the sample mesh, with all defaults, that tests share when they change nothing.
@@ -47,9 +50,13 @@ pub fn repository() -> PathBuf {
 }
 
 impl Serving {
-    pub fn start(config: Config) -> Self {
+    pub fn start(mut config: Config) -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(1);
         note_panics();
+        let state = config.state.is_none().then(|| TempDir::new().unwrap());
+        if let Some(folder) = &state {
+            config.state = Some(folder.path().to_string_lossy().into_owned());
+        }
         let thread_name = format!("served-{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let stop = CancellationToken::new();
         let (said, heard) = mpsc::channel();
@@ -68,7 +75,7 @@ impl Serving {
             });
         });
         let address = heard.recv_timeout(PATIENCE).unwrap();
-        Self { address, thread_name, stop, thread: Some(thread.unwrap()) }
+        Self { address, thread_name, stop, thread: Some(thread.unwrap()), _state: state }
     }
 
     /// What panicked in this server so far.
