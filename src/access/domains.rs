@@ -91,9 +91,8 @@ pub(super) fn domain_access_where(
             granted_at: grant.map(|grant| grant.granted_at),
             expires_at: grant.and_then(|grant| grant.expires_at),
         };
-        let lasts_longer = |known: &DomainAccess| {
-            known.expires_at.is_some_and(|end| found.expires_at.is_none_or(|other| other > end))
-        };
+        let lasts_longer =
+            |known: &DomainAccess| known.expires_at.is_some_and(|end| found.expires_at.is_none_or(|other| other > end));
         if discover.get(&product.domain).is_none_or(|known| !found.is_granted() || lasts_longer(known)) {
             discover.insert(&product.domain, found);
         }
@@ -156,10 +155,11 @@ mod tests {
         let catalog = catalog(["sales.a", "sales.b", "sales.c"].map(product).to_vec(), Vec::new());
         let principal = Principal::from(&user("ann", &["sales"]));
         let asked = std::cell::RefCell::new(Vec::new());
-        let rows = domain_access_where(&catalog, &Rulebook::new(&catalog, &Grants::default(), &principal), |position, _| {
-            asked.borrow_mut().push(position);
-            position == 1
-        });
+        let rows =
+            domain_access_where(&catalog, &Rulebook::new(&catalog, &Grants::default(), &principal), |position, _| {
+                asked.borrow_mut().push(position);
+                position == 1
+            });
         assert_eq!(rows.len(), 2);
         assert_eq!(*asked.borrow(), [0, 1]);
     }

@@ -250,13 +250,7 @@ impl VisibleCache {
     /// The view of `principal` on `catalog` and `grants`, which are the content of `generation`. Decides about every product where the
     /// view is not kept, so not for an async thread; equal principals at the same time may do it twice. A newer generation drops all older
     /// views; an older one, still held by a running statement, is answered without being kept.
-    pub fn get(
-        &self,
-        catalog: &Catalog,
-        grants: &Grants,
-        generation: u64,
-        principal: &Arc<Principal>,
-    ) -> Arc<Visible> {
+    pub fn get(&self, catalog: &Catalog, grants: &Grants, generation: u64, principal: &Arc<Principal>) -> Arc<Visible> {
         if let Some(view) = self.kept(generation, principal) {
             return view;
         }
@@ -380,7 +374,8 @@ mod tests {
         let (mesh, cache) = (mesh(), VisibleCache::default());
         let (ann, bob) = (principal("ann", &[]), principal("bob", &[]));
         assert!(cache.kept(1, &ann).is_none());
-        let (first, second) = (cache.get(&mesh, &Grants::default(), 1, &ann), cache.get(&mesh, &Grants::default(), 1, &bob));
+        let (first, second) =
+            (cache.get(&mesh, &Grants::default(), 1, &ann), cache.get(&mesh, &Grants::default(), 1, &bob));
         assert!(Arc::ptr_eq(&first.names, &second.names));
         assert!(Arc::ptr_eq(&first, &cache.kept(1, &ann).unwrap()));
         assert!(cache.kept(2, &ann).is_none());
@@ -394,12 +389,18 @@ mod tests {
         let ann = principal("ann", &["sales"]);
         let first = cache.get(&mesh, &Grants::default(), 1, &ann);
         assert!(Arc::ptr_eq(&first, &cache.get(&mesh, &Grants::default(), 1, &principal("ann", &["sales"]))));
-        assert!(!Arc::ptr_eq(&first, &cache.get(&mesh, &Grants::default(), 1, &principal("ann", &["sales", "cs"]))), "other groups");
+        assert!(
+            !Arc::ptr_eq(&first, &cache.get(&mesh, &Grants::default(), 1, &principal("ann", &["sales", "cs"]))),
+            "other groups"
+        );
         let second = cache.get(&mesh, &Grants::default(), 2, &ann);
         assert_eq!(second.generation(), 2);
         let old = cache.get(&mesh, &Grants::default(), 1, &ann);
         assert_eq!(old.generation(), 1);
-        assert!(Arc::ptr_eq(&second, &cache.get(&mesh, &Grants::default(), 2, &ann)), "an older generation displaces nothing");
+        assert!(
+            Arc::ptr_eq(&second, &cache.get(&mesh, &Grants::default(), 2, &ann)),
+            "an older generation displaces nothing"
+        );
         for number in 0..VISIBLE_PRINCIPALS_MAX * 2 {
             cache.get(&mesh, &Grants::default(), 2, &principal(&format!("user{number}"), &[]));
             cache.get(&mesh, &Grants::default(), 2, &ann);
