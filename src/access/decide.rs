@@ -137,7 +137,7 @@ pub enum Cause {
     /// The policy could not be understood, so everything in its scope is denied.
     UnreadablePolicy { policy: String },
     /// An owner or mesh_admin granted it.
-    Grant { id: u64 },
+    Grant { id: u32 },
 }
 
 impl Cause {
