@@ -429,3 +429,184 @@ pub fn decided(request: &Request) -> Error {
     let message = format!("access request {} is {} already", request.request_id, request.status.as_str());
     Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mesh::tests::sample;
+
+    fn grant(id: u32, grantee: &str, product: &str) -> Grant {
+        Grant {
+            id,
+            grantee: Grantee::User(grantee.to_owned()),
+            object: GrantObject::Product(ProductId(product.to_owned())),
+            granted_by: "sales_owner".to_owned(),
+            granted_at: now(),
+            expires_at: None,
+            requested: false,
+        }
+    }
+
+    fn orders() -> ProductId {
+        ProductId("sales.orders".to_owned())
+    }
+
+    async fn reads_orders(mesh: &Mesh) -> bool {
+        let view = mesh.view("marketing_analyst", None).await.unwrap();
+        view.visible.get(&orders()).unwrap().access.is_readable()
+    }
+
+    #[test]
+    fn rows_keep_what_a_grant_says() {
+        let public = Grant { grantee: Grantee::Public, expires_at: Some(now()), ..grant(1, "", "a.b") };
+        let group = Grant {
+            grantee: Grantee::Group("analysts".to_owned()),
+            object: GrantObject::Domain(DomainName("sales".to_owned())),
+            ..grant(2, "", "a.b")
+        };
+        for grant in [public, group, grant(3, "public", "a.b")] {
+            let row = serde_json::to_value(GrantRow::from(&grant)).unwrap();
+            let columns = Table::Grants.schema();
+            assert!(row.as_object().unwrap().keys().all(|key| columns.field_with_name(key).is_ok()), "{row}");
+            let back: GrantRow = serde_json::from_value(row).unwrap();
+            assert_eq!(Grant::from(back), grant);
+        }
+    }
+
+    #[tokio::test]
+    async fn policy_moves_with_grants_and_not_with_what_changes_none() {
+        let mesh = sample();
+        let generation = || mesh.policy().generation;
+        assert_eq!(generation(), 1);
+        assert!(!reads_orders(&mesh).await);
+        mesh.give(&[grant(1, "marketing_analyst", "sales.orders")]).await.unwrap();
+        assert_eq!(generation(), 2);
+        assert!(reads_orders(&mesh).await);
+        mesh.request(7, &ProductId("product.usage".to_owned()), "marketing_analyst", "x").await.unwrap();
+        assert_eq!(generation(), 2, "a request changes nothing yet");
+        mesh.decide_request(7, "mesh_admin", &Verdict::Deny(None)).await.unwrap();
+        assert_eq!(generation(), 2);
+        mesh.revoke(&[Revoked::On(GrantObject::Product(orders()))], &[Grantee::Public], "x").await.unwrap();
+        assert_eq!(generation(), 2, "nothing was revoked");
+        mesh.catalog.reload();
+        assert_eq!(generation(), 2, "the folder has not changed");
+        let from = [Grantee::User("marketing_analyst".to_owned())];
+        let taken = mesh.revoke(&[Revoked::ProductsOf(DomainName("sales".to_owned()))], &from, "x").await.unwrap();
+        assert_eq!(taken.iter().map(|grant| grant.id).collect::<Vec<_>>(), [1]);
+        assert_eq!(generation(), 3);
+        assert!(!reads_orders(&mesh).await);
+    }
+
+    #[tokio::test]
+    async fn policy_moves_at_the_instant_at_which_a_grant_ends() {
+        let mesh = sample();
+        let ending = |millis| Grant {
+            expires_at: Some(now() + TimeDelta::milliseconds(millis)),
+            ..grant(1, "marketing_analyst", "sales.orders")
+        };
+        mesh.give(&[ending(60_000)]).await.unwrap();
+        assert!(reads_orders(&mesh).await);
+        assert_eq!(mesh.policy().generation, 2);
+        mesh.give(&[ending(30)]).await.unwrap();
+        tokio::time::sleep(std::time::Duration::from_millis(40)).await;
+        assert!(!reads_orders(&mesh).await, "nobody else had to say so");
+        let ended = mesh.policy().generation;
+        assert!(ended > 2);
+        assert_eq!(mesh.policy().generation, ended);
+    }
+
+    /// INVARIANT: approving a request and granting what it asks for are one change.
+    #[tokio::test]
+    async fn an_approved_request_is_the_grant() {
+        let mesh = sample();
+        mesh.request(7, &orders(), "marketing_analyst", "x").await.unwrap();
+        let twice = mesh.request(8, &orders(), "marketing_analyst", "y").await.unwrap_err();
+        assert_eq!(twice.sqlstate(), SqlState::UNIQUE_VIOLATION);
+        assert!(!reads_orders(&mesh).await);
+        let until = Some(now() + TimeDelta::days(1));
+        let approved = mesh.decide_request(7, "sales_owner", &Verdict::Approve(until)).await.unwrap();
+        assert_eq!(approved, RequestStatus::Approved);
+        assert!(reads_orders(&mesh).await);
+        let grants = Arc::clone(&mesh.policy().grants);
+        let [given] = grants.active() else { panic!("{grants:?}") };
+        assert_eq!((given.id, given.requested, given.expires_at), (7, true, until));
+        for verdict in [Verdict::Approve(None), Verdict::Deny(None)] {
+            let again = mesh.decide_request(7, "sales_owner", &verdict).await.unwrap_err();
+            assert_eq!(again.sqlstate(), SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE);
+        }
+        let from = [Grantee::User("marketing_analyst".to_owned())];
+        let taken = mesh.revoke(&[Revoked::On(GrantObject::Product(orders()))], &from, "sales_owner").await.unwrap();
+        assert_eq!(taken.len(), 1);
+        assert!(!reads_orders(&mesh).await);
+        assert_eq!(mesh.requests().unwrap()[0].status, RequestStatus::Revoked);
+        mesh.request(8, &orders(), "marketing_analyst", "again").await.unwrap();
+        let unknown = mesh.decide_request(9, "sales_owner", &Verdict::Deny(None)).await.unwrap_err();
+        assert_eq!(unknown.sqlstate(), SqlState::UNDEFINED_OBJECT);
+    }
+
+    #[tokio::test]
+    async fn a_principal_asks_for_so_much_at_a_time() {
+        let mesh = sample();
+        let product = |number| ProductId(format!("sales.p{number}"));
+        for number in 0..OPEN_REQUESTS_MAX {
+            mesh.request(number as u32, &product(number), "ann", "x").await.unwrap();
+        }
+        let refused = mesh.request(99, &product(99), "ann", "x").await.unwrap_err();
+        assert_eq!(refused.sqlstate(), SqlState::CONFIGURATION_LIMIT_EXCEEDED);
+        mesh.request(99, &product(99), "bob", "x").await.unwrap();
+        mesh.decide_request(0, "olga", &Verdict::Deny(None)).await.unwrap();
+        mesh.request(100, &product(100), "ann", "x").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_grant_takes_the_place_of_an_earlier_one_and_there_are_never_too_many() {
+        let mesh = sample();
+        mesh.give(&[grant(1, "ann", "sales.orders"), grant(2, "bob", "sales.orders")]).await.unwrap();
+        mesh.give(&[grant(3, "ann", "sales.orders")]).await.unwrap();
+        let ids = |mesh: &Mesh| mesh.policy().grants.active().iter().map(|grant| grant.id).collect::<Vec<_>>();
+        assert_eq!(ids(&mesh), [2, 3]);
+        let many: Vec<Grant> = (0..=GRANTS_MAX as u32).map(|id| grant(id, &format!("user{id}"), "a.b")).collect();
+        let refused = mesh.give(&many).await.unwrap_err();
+        assert_eq!(refused.sqlstate(), SqlState::PROGRAM_LIMIT_EXCEEDED);
+        assert_eq!(ids(&mesh), [2, 3], "and then nothing is changed");
+        let drawn = mesh.new_grant_ids(50).unwrap();
+        let distinct: std::collections::BTreeSet<_> = drawn.iter().collect();
+        assert!(distinct.len() == 50 && drawn.iter().all(|id| IDS.contains(id)));
+    }
+
+    #[test]
+    fn what_ended_long_ago_makes_room() {
+        let request = |id: u32, status, days_ago| Request {
+            request_id: id,
+            product_id: "a.b".to_owned(),
+            requested_by: format!("user{id}"),
+            purpose: String::new(),
+            requested_at: now(),
+            status,
+            decided_by: Some("olga".to_owned()),
+            decided_at: Some(now() - TimeDelta::days(days_ago)),
+            expires_at: None,
+            reason: None,
+            revoked_by: None,
+            revoked_at: None,
+        };
+        let ids = |rows: &[Request]| rows.iter().map(|row| row.request_id).collect::<Vec<_>>();
+        let mut rows = vec![
+            request(1, RequestStatus::Open, 100),
+            request(2, RequestStatus::Denied, 100),
+            request(3, RequestStatus::Approved, 100),
+            request(4, RequestStatus::Denied, 80),
+        ];
+        make_room(&mut rows).unwrap();
+        assert_eq!(ids(&rows), [1, 3, 4]);
+        let open = |id| request(id, RequestStatus::Open, 0);
+        let mut full: Vec<Request> = (0..REQUESTS_MAX as u32 - 2).map(open).collect();
+        full.push(request(900_001, RequestStatus::Denied, 1));
+        full.push(request(900_002, RequestStatus::Denied, 2));
+        make_room(&mut full).unwrap();
+        assert_eq!(full.len(), REQUESTS_MAX - 1);
+        assert!(full.iter().all(|row| row.request_id != 900_002), "the one that ended first");
+        let mut only_open: Vec<Request> = (0..REQUESTS_MAX as u32).map(open).collect();
+        assert_eq!(make_room(&mut only_open).unwrap_err().sqlstate(), SqlState::PROGRAM_LIMIT_EXCEEDED);
+    }
+}

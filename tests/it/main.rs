@@ -5,6 +5,7 @@
 mod discovery;
 mod encoding;
 mod freshness;
+mod grants;
 mod limits;
 mod postgres;
 mod protocol;
