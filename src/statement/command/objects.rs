@@ -2,6 +2,9 @@
 //!
 //! What the principal may not discover is answered exactly as what does not exist.
 
+use datafusion::sql::sqlparser::tokenizer::Token;
+use futures::future::try_join_all;
+
 use crate::access::grants::Grantee;
 use crate::access::tokens::tokens;
 use crate::access::visible::VisibleProduct;
@@ -11,7 +14,6 @@ use crate::state::Stream;
 use crate::state::audit::AuditRecord;
 use crate::statement::context::Context;
 use crate::statement::system;
-use datafusion::sql::sqlparser::tokenizer::Token;
 
 /// The product behind the parts of a table's name.
 ///
@@ -131,28 +133,53 @@ pub fn denied_schema(schema: &str) -> Error {
     Error::new(SqlState::INSUFFICIENT_PRIVILEGE, format!("permission denied for schema {schema}"))
 }
 
-/// Records durably what a principal does, or was refused, with access to an object. A change is recorded before it is
+/// What is recorded of a change of access, or of its refusal.
+pub struct Recording {
+    pub kind: &'static str,
+    pub outcome: &'static str,
+    /// The product or domain.
+    pub object: String,
+    /// The grant that it is about.
+    pub grant: Option<u32>,
+    pub detail: Option<String>,
+}
+
+/// Records durably what a principal does, or was refused, with access to objects. A change is recorded before it is
 /// made, so that none can go unrecorded.
 ///
 /// # Errors
 /// `53100` when it cannot be recorded.
-pub async fn record(
-    kind: &'static str,
-    outcome: &'static str,
-    object: &str,
-    grant: Option<u32>,
-    detail: Option<String>,
-    context: &Context,
-) -> Result<()> {
-    let mut record = AuditRecord::new(kind);
-    record.principal = Some(context.principal.name.clone());
-    record.object = Some(object.to_owned());
-    record.domain = Some(object.split('.').next().unwrap_or(object).to_owned());
-    record.outcome = Some(outcome);
-    record.policies = grant.map(|id| vec![format!("grant:{id}")]);
-    record.generation = i64::try_from(context.visible.generation()).ok();
-    record.detail = detail;
-    context.mesh.state.append(Stream::Audit, &record).await
+pub async fn record(recordings: Vec<Recording>, context: &Context) -> Result<()> {
+    let recorded = recordings.into_iter().map(|recording| {
+        let mut record = AuditRecord::new(recording.kind);
+        record.principal = Some(context.principal.name.clone());
+        record.domain = recording.object.split('.').next().map(str::to_owned);
+        record.object = Some(recording.object);
+        record.outcome = Some(recording.outcome);
+        record.policies = recording.grant.map(|id| vec![format!("grant:{id}")]);
+        record.generation = i64::try_from(context.visible.generation()).ok();
+        record.detail = recording.detail;
+        context.mesh.state.append(Stream::Audit, &record)
+    });
+    // all of them share one fsync
+    try_join_all(recorded.collect::<Vec<_>>()).await.map(drop)
+}
+
+/// Does a change to its end, even when whoever asked for it cancels or hangs up meanwhile: what is recorded is done.
+///
+/// # Errors
+/// What the work answers.
+pub async fn to_its_end<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    tokio::spawn(work).await.map_err(Error::internal)?
+}
+
+/// Records a refusal.
+///
+/// # Errors
+/// `53100` when it cannot be recorded.
+pub async fn record_denied(kind: &'static str, object: &str, detail: Option<String>, context: &Context) -> Result<()> {
+    let recording = Recording { kind, outcome: "denied", object: object.to_owned(), grant: None, detail };
+    record(vec![recording], context).await
 }
 
 #[cfg(test)]

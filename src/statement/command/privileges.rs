@@ -6,8 +6,9 @@
 
 use std::collections::BTreeSet;
 
-use chrono::{SubsecRound, Utc};
+use chrono::{DateTime, SubsecRound, Utc};
 
+use super::objects::Recording;
 use super::{expiry, objects};
 use crate::access::domains::Privilege;
 use crate::access::grants::{Grant, GrantObject, Grantee, may_grant_on_domain, may_grant_on_product, owns_product};
@@ -25,13 +26,13 @@ const GRANTS_PER_STATEMENT_MAX: usize = 1_000;
 /// `42P01` and `3F000` for what does not exist or may not be discovered, `42501` without the right, `42704` for unknown
 /// grantees, `22007` and `22023` for an expiry that cannot be, `53100` when it cannot be made durable.
 pub async fn execute(statement: &Privileges, context: &Context) -> Result<Outcome> {
-    let now = Utc::now();
     let zone = *context.settings.lock().time_zone();
-    let expires_at = statement.expires.as_deref().map(|text| expiry::of_text(text, now, &zone)).transpose()?;
+    let end = |text| expiry::of_text(text, Utc::now(), &zone);
+    let expires_at = statement.expires.as_deref().map(end).transpose()?;
     let named = match named(statement, context) {
         Err(Refused::Plainly(error)) => return Err(error),
         Err(Refused::Recorded { object, error }) => {
-            objects::record(kind(statement), "denied", &object, None, None, context).await?;
+            objects::record_denied(kind(statement), &object, None, context).await?;
             return Err(error);
         }
         Ok(named) => named,
@@ -42,53 +43,79 @@ pub async fn execute(statement: &Privileges, context: &Context) -> Result<Outcom
         return Err(Error::new(SqlState::STATEMENT_TOO_COMPLEX, message));
     }
     if statement.revoke {
-        return revoke(named, &grantees, context).await;
+        return revoke(named, grantees, context).await;
     }
+    grant(named, &grantees, expires_at, context).await
+}
+
+async fn grant(
+    named: Named,
+    grantees: &[Grantee],
+    expires_at: Option<DateTime<Utc>>,
+    context: &Context,
+) -> Result<Outcome> {
     for object in &named.foreign {
         if grantees.iter().any(|grantee| *grantee != Grantee::Public && grantee.covers(&context.principal)) {
-            objects::record("grant", "denied", object, None, None, context).await?;
+            objects::record_denied("grant", object, None, context).await?;
             return Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, "permission denied to grant access to oneself")
                 .hint("mesh_admin reads no data by that role: an owner can grant it."));
         }
     }
-    let mut grants = Vec::with_capacity(named.objects.len() * grantees.len());
-    let mut ids = context.mesh.new_grant_ids(named.objects.len() * grantees.len())?;
-    for object in &named.objects {
-        for grantee in &grantees {
-            grants.push(Grant {
-                id: ids.pop().ok_or_else(|| Error::internal("fewer ids than grants"))?,
-                grantee: grantee.clone(),
-                object: object.clone(),
-                granted_by: context.principal.name.clone(),
-                granted_at: now.trunc_subsecs(6),
-                expires_at,
-                requested: false,
-            });
-        }
-    }
-    for grant in &grants {
-        let until = grant.expires_at.map(|end| format!(" until {}", end.format("%Y-%m-%d %H:%M:%S%.f UTC")));
-        let detail = format!("{}{}", described(grant.object.privilege(), &grant.grantee), until.unwrap_or_default());
-        objects::record("grant", "allowed", &grant.object.to_string(), Some(grant.id), Some(detail), context).await?;
-    }
-    context.mesh.give(&grants).await?;
-    Ok(Outcome::Done { tag: "GRANT", notice: named.notice })
+    let granted_at = Utc::now().trunc_subsecs(6);
+    let pairs = named.objects.iter().flat_map(|object| grantees.iter().map(move |grantee| (object, grantee)));
+    let ids = context.mesh.new_grant_ids(named.objects.len() * grantees.len())?;
+    let given = pairs.zip(ids).map(|((object, grantee), id)| Grant {
+        id,
+        grantee: grantee.clone(),
+        object: object.clone(),
+        granted_by: context.principal.name.clone(),
+        granted_at,
+        expires_at,
+        requested: false,
+    });
+    let grants: Vec<Grant> = given.collect();
+    let recordings: Vec<Recording> = grants
+        .iter()
+        .map(|grant| {
+            let until = grant.expires_at.map(|end| format!(" until {}", end.format("%Y-%m-%d %H:%M:%S%.f UTC")));
+            let detail = described(grant.object.privilege(), &grant.grantee) + &until.unwrap_or_default();
+            allowed("grant", &grant.object, Some(grant.id), detail)
+        })
+        .collect();
+    let context = context.clone();
+    let change = async move {
+        objects::record(recordings, &context).await?;
+        context.mesh.give(&grants).await
+    };
+    objects::to_its_end(change).await?;
+    let notice = (!named.restricted.is_empty()).then(|| {
+        let message = format!("restricted products must be named: {}", named.restricted.join(", "));
+        let mut notice = Report::new(SqlState::SUCCESSFUL_COMPLETION, message);
+        notice.severity = Severity::Notice;
+        notice
+    });
+    Ok(Outcome::Done { tag: "GRANT", notice })
 }
 
-async fn revoke(named: Named, grantees: &[Grantee], context: &Context) -> Result<Outcome> {
+async fn revoke(named: Named, grantees: Vec<Grantee>, context: &Context) -> Result<Outcome> {
+    let mut recordings = Vec::with_capacity(named.objects.len() * grantees.len());
     for (object, revoked) in named.objects.iter().zip(&named.revoked) {
-        for grantee in grantees {
-            let what = match revoked {
+        for grantee in &grantees {
+            let detail = match revoked {
                 Revoked::On(object) => described(object.privilege(), grantee),
-                Revoked::ProductsOf(_) => format!("{} on all tables", described(Privilege::Read, grantee)),
+                Revoked::ProductsOf(_) => described(Privilege::Read, grantee) + " on all tables",
             };
-            objects::record("revoke", "allowed", &object.to_string(), None, Some(what), context).await?;
+            recordings.push(allowed("revoke", object, None, detail));
         }
     }
-    let taken = context.mesh.revoke(&named.revoked, grantees, &context.principal.name).await?;
+    let names: Vec<String> = named.objects.iter().map(|object| format!("\"{object}\"")).collect();
+    let context = context.clone();
+    let change = async move {
+        objects::record(recordings, &context).await?;
+        context.mesh.revoke(&named.revoked, &grantees, &context.principal.name).await
+    };
     let mut notice = None;
-    if taken.is_empty() {
-        let names: Vec<String> = named.objects.iter().map(|object| format!("\"{object}\"")).collect();
+    if objects::to_its_end(change).await?.is_empty() {
         let message = format!("no privileges could be revoked for {}", names.join(", "));
         let mut warning = Report::new(SqlState::WARNING_PRIVILEGE_NOT_REVOKED, message);
         warning.severity = Severity::Warning;
@@ -110,7 +137,8 @@ struct Named {
     revoked: Vec<Revoked>,
     /// Products that mesh_admin grants for others: it owns neither them nor their domain.
     foreign: BTreeSet<String>,
-    notice: Option<Report>,
+    /// Products that a grant on all tables leaves out.
+    restricted: Vec<String>,
 }
 
 impl Named {
@@ -180,19 +208,12 @@ impl Named {
     fn add_tables_of(&mut self, domain: &DomainName, context: &Context) {
         let catalog = &context.snapshot.catalog;
         let tables = context.visible.products().filter(|visible| visible.has_table);
-        let mut restricted = Vec::new();
         for product in tables.filter_map(|visible| visible.of(catalog)).filter(|product| product.domain == *domain) {
             if product.governance.access_policy == AccessPolicy::Restricted {
-                restricted.push(product.id.0.as_str());
+                self.restricted.push(product.id.0.clone());
             } else {
                 self.add_product(product, context);
             }
-        }
-        if !restricted.is_empty() {
-            let message = format!("restricted products must be named: {}", restricted.join(", "));
-            let mut notice = Report::new(SqlState::SUCCESSFUL_COMPLETION, message);
-            notice.severity = Severity::Notice;
-            self.notice = Some(notice);
         }
     }
 }
@@ -256,6 +277,10 @@ fn left_behind(role: &Role, statement: &Privileges, context: &Context) -> Result
 
 fn kind(statement: &Privileges) -> &'static str {
     if statement.revoke { "revoke" } else { "grant" }
+}
+
+fn allowed(kind: &'static str, object: &GrantObject, grant: Option<u32>, detail: String) -> Recording {
+    Recording { kind, outcome: "allowed", object: object.to_string(), grant, detail: Some(detail) }
 }
 
 /// For the record: `read to user bob`.

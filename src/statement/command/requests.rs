@@ -2,7 +2,7 @@
 //!
 //! Two people are always needed: nobody approves a request of their own, mesh_admin included.
 
-use super::objects;
+use super::objects::{self, Recording};
 use crate::access::grants::may_grant_on_product;
 use crate::catalog::model::{Product, Role};
 use crate::error::{Error, Result, SqlState};
@@ -33,7 +33,7 @@ pub async fn file(product: Option<&str>, purpose: Option<&str>, context: &Contex
         return Err(invalid("a request needs a purpose").hint("Say what the data is needed for."));
     };
     check_length("purpose", purpose)?;
-    let (id, by) = (context.mesh.new_request_id()?, &context.principal.name);
+    let id = context.mesh.new_request_id()?;
     objects::record("request", "allowed", &product.id.0, None, Some(format!("request {id}: {purpose}")), context)
         .await?;
     context.mesh.request(id, &product.id, by, purpose).await?;
@@ -56,10 +56,9 @@ pub async fn decide(id: i64, verdict: Verdict, context: &Context) -> Result<(i64
     let requests = context.mesh.requests()?;
     let found = requests.iter().find(|request| i64::from(request.request_id) == id && may_see(request, context));
     let Some(request) = found else { return Err(no_request(id)) };
-    let object = &request.product_id;
     if let Err(error) = check_decision(request, &verdict, context) {
         if error.sqlstate() == SqlState::INSUFFICIENT_PRIVILEGE {
-            objects::record(kind, "denied", object, None, Some(format!("request {id}")), context).await?;
+            objects::record_denied(kind, &request.product_id, Some(format!("request {id}")), context).await?;
         }
         return Err(error);
     }
@@ -73,8 +72,14 @@ pub async fn decide(id: i64, verdict: Verdict, context: &Context) -> Result<(i64
             (None, format!("request {id} of user {}{reason}", request.requested_by))
         }
     };
-    objects::record(kind, "allowed", object, grant, Some(detail), context).await?;
-    let status = context.mesh.decide_request(request.request_id, &context.principal.name, &verdict).await?;
+    let object = request.product_id.clone();
+    let recording = Recording { kind, outcome: "allowed", object, grant, detail: Some(detail) };
+    let (number, context) = (request.request_id, context.clone());
+    let change = async move {
+        objects::record(vec![recording], &context).await?;
+        context.mesh.decide_request(number, &context.principal.name, &verdict).await
+    };
+    let status = objects::to_its_end(change).await?;
     Ok((id, status.as_str()))
 }
 
