@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
-use super::decide::Rulebook;
+use super::decide::{Cause, Rulebook};
 use crate::catalog::model::{Catalog, DomainName, Effect, Product};
 
 /// One right on one domain.
@@ -83,7 +83,10 @@ pub(super) fn domain_access_where(
         }
         let reasons = rulebook.decide(product).reasons;
         let via = reasons.iter().find(|reason| reason.effect == Effect::Permit && reason.discover);
-        let grant = via.and_then(|reason| rulebook.grant(product, &reason.cause));
+        let grant = via.and_then(|reason| match reason.cause {
+            Cause::Grant { id } => rulebook.grants.find(product, id),
+            _ => None,
+        });
         let found = DomainAccess {
             domain: product.domain.clone(),
             privilege: Privilege::Discover,

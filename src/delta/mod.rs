@@ -1,12 +1,13 @@
 //! The products' Delta tables: opened once, refreshed incrementally, shared as immutable snapshots.
 //!
-//! The only room that names deltalake. It knows locations, versions and commits, and refuses to know contracts,
+//! The only room that names deltalake and the kernel beneath it. It knows locations, versions and commits, and refuses to know contracts,
 //! principals or SQL: a [`TableSnapshot`] hands out a bare, unsecured `TableProvider`, and fencing it is the business of
 //! `access`.
 //!
 //! ```text
 //! Tables::snapshot(location, max_staleness)
 //!   └─ Entry (one per location, single flight) ── refresh: two HEAD requests; new commits only when there are any
+//!        │        └─ travel: which version stood at a time, and older versions, a few of them kept
 //!        └─ TableStore (this table's paths and credentials, read only) ── Stores (named credentials)
 //! ```
 //!
@@ -16,13 +17,17 @@
 
 #[cfg(test)]
 mod acceptance;
+mod changes;
 mod commits;
 mod described;
+mod engine;
 mod error;
 #[cfg(test)]
 mod fake_s3;
 #[cfg(test)]
 pub(crate) mod fixtures;
+mod history;
+mod narrowed;
 mod registry;
 mod rooted;
 mod snapshot;
@@ -30,8 +35,12 @@ mod store;
 mod table;
 #[cfg(test)]
 mod tests;
+mod travel;
 
+pub use changes::Changes;
 pub use error::DeltaError;
+pub use history::Commit;
 pub use snapshot::TableSnapshot;
 pub use store::Stores;
 pub use table::{TableLocation, Tables};
+pub use travel::At;

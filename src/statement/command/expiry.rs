@@ -5,11 +5,12 @@
 use chrono::{DateTime, Days, Months, SubsecRound, TimeDelta, Utc};
 use datafusion::arrow::array::types::IntervalMonthDayNano;
 use datafusion::arrow::compute::kernels::cast_utils::{
-    IntervalParseConfig, IntervalUnit, parse_interval_month_day_nano_config, string_to_datetime,
+    IntervalParseConfig, IntervalUnit, parse_interval_month_day_nano_config,
 };
 use datafusion::common::ScalarValue;
 
 use crate::error::{Error, Result, SqlState};
+use crate::settings::moment;
 use crate::settings::time_zone::TimeZone;
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
@@ -20,11 +21,7 @@ const MICROS_PER_DAY: i64 = 86_400_000_000;
 /// `22007` when it is neither, `22008` when it does not fit, `22023` when it is not in the future.
 pub fn of_text(text: &str, now: DateTime<Utc>, zone: &TimeZone) -> Result<DateTime<Utc>> {
     let text = text.trim();
-    let instant = match zone {
-        TimeZone::Named(zone) => string_to_datetime(zone, text).map(|time| time.to_utc()),
-        TimeZone::Fixed(offset) => string_to_datetime(offset, text).map(|time| time.to_utc()),
-    };
-    if let Ok(instant) = instant {
+    if let Some(instant) = moment::parse(text, zone) {
         return in_future(instant, now);
     }
     // a bare number is seconds, as in PostgreSQL
@@ -74,7 +71,7 @@ fn in_future(instant: DateTime<Utc>, now: DateTime<Utc>) -> Result<DateTime<Utc>
         return Ok(instant);
     }
     Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "expires must lie in the future")
-        .detail(format!("It says {}.", instant.format("%Y-%m-%d %H:%M:%S%.f UTC")))
+        .detail(format!("It says {}.", moment::show(instant)))
         .hint("REVOKE takes access away at once."))
 }
 
@@ -115,6 +112,7 @@ mod tests {
             (" 2027-01-31 12:30:00 ", "2027-01-31 12:30:00"),
             ("2027-01-31 12:30", "2027-01-31 12:30:00"),
             ("2027-01-31T12:30:00.5Z", "2027-01-31 12:30:00.500"),
+            ("2027-01-31 12:30 Asia/Tokyo", "2027-01-31 03:30:00"),
             ("2027-01-31 12:30:00+02", "2027-01-31 10:30:00"),
             ("2027-01-31 12:30:00+02:00", "2027-01-31 10:30:00"),
             ("2027-01-31 12:30:00.123456789", "2027-01-31 12:30:00.123456"),

@@ -15,6 +15,7 @@ use crate::access::grants::{Grant, GrantObject, Grantee, may_grant_on_domain, ma
 use crate::catalog::model::{AccessPolicy, DomainName, Product};
 use crate::error::{Error, Report, Result, Severity, SqlState};
 use crate::mesh::grants::Revoked;
+use crate::settings::moment;
 use crate::statement::Outcome;
 use crate::statement::context::Context;
 use crate::statement::parse::privileges::{Objects, Privileges, Role};
@@ -77,7 +78,7 @@ async fn grant(
     let recordings: Vec<Recording> = grants
         .iter()
         .map(|grant| {
-            let until = grant.expires_at.map(|end| format!(" until {}", end.format("%Y-%m-%d %H:%M:%S%.f UTC")));
+            let until = grant.expires_at.map(|end| format!(" until {}", moment::show(end)));
             let detail = described(grant.object.privilege(), &grant.grantee) + &until.unwrap_or_default();
             allowed("grant", &grant.object, Some(grant.id), detail)
         })
