@@ -28,7 +28,7 @@ const GRANTS_PER_STATEMENT_MAX: usize = 1_000;
 /// grantees, `22007` and `22023` for an expiry that cannot be, `53100` when it cannot be made durable.
 pub async fn execute(statement: &Privileges, context: &Context) -> Result<Outcome> {
     let zone = *context.settings.lock().time_zone();
-    let end = |text| expiry::of_text(text, Utc::now(), &zone);
+    let end = |text| expiry::of_text(text, Utc::now(), zone);
     let expires_at = statement.expires.as_deref().map(end).transpose()?;
     let named = match named(statement, context) {
         Err(Refused::Plainly(error)) => return Err(error),
@@ -46,11 +46,11 @@ pub async fn execute(statement: &Privileges, context: &Context) -> Result<Outcom
     if statement.revoke {
         return revoke(named, grantees, context).await;
     }
-    grant(named, &grantees, expires_at, context).await
+    grant(&named, &grantees, expires_at, context).await
 }
 
 async fn grant(
-    named: Named,
+    named: &Named,
     grantees: &[Grantee],
     expires_at: Option<DateTime<Utc>>,
     context: &Context,
