@@ -100,6 +100,7 @@ fn arguments(config: &Config) -> Vec<String> {
         format!("--max-message-bytes={}", config.max_message_bytes),
         format!("--shutdown-grace={}ms", config.shutdown_grace.as_millis()),
     ];
+    arguments.extend(config.state.iter().map(|state| format!("--state={state}")));
     if let Some((certificate, key)) = config.tls() {
         arguments.push(format!("--tls-cert={}", certificate.display()));
         arguments.push(format!("--tls-key={}", key.display()));

@@ -7,6 +7,7 @@ mod binary;
 mod discovery;
 mod encoding;
 mod freshness;
+mod grants;
 mod large_texts;
 mod limits;
 mod masks;
