@@ -17,7 +17,9 @@ use clap::{Args, ValueEnum, ValueHint};
 
 pub use self::file::ConfigFile;
 pub use self::units::Bytes;
-use self::units::{parse_address, parse_bytes, parse_duration, parse_log_level, parse_memory, parse_message_bytes};
+use self::units::{
+    parse_address, parse_bytes, parse_duration, parse_log_level, parse_memory, parse_message_bytes, parse_retention,
+};
 
 /// Everything that `pgmesh serve` can be told.
 #[derive(Args, Clone, Debug, PartialEq)]
@@ -101,6 +103,31 @@ pub struct Config {
     #[arg(value_parser = parse_duration, help_heading = "Limits")]
     pub shutdown_grace: Duration,
 
+    /// Where the server keeps grants, requests and audit: a folder, or a URL that several servers share
+    /// [default: the folder state beside the catalog's]
+    #[arg(long, env = "PGMESH_STATE", value_name = "URL|DIR", value_hint = ValueHint::DirPath, help_heading = "State")]
+    pub state: Option<String>,
+
+    /// Name of the credentials for a state in an object store
+    #[arg(long, env = "PGMESH_STATE_CREDENTIALS", value_name = "NAME", help_heading = "State")]
+    pub state_credentials: Option<String>,
+
+    /// Local folder for what is not yet in a state that lies in an object store [default: the folder state beside the
+    /// catalog's]
+    #[arg(long, env = "PGMESH_STATE_WRITE_AHEAD", value_name = "DIR", value_hint = ValueHint::DirPath)]
+    #[arg(help_heading = "State")]
+    pub state_write_ahead: Option<PathBuf>,
+
+    /// How long a record may wait in the write-ahead file before it is in its Delta table
+    #[arg(long, env = "PGMESH_STATE_FLUSH_INTERVAL", value_name = "DURATION", default_value = "10s")]
+    #[arg(value_parser = parse_duration, help_heading = "State")]
+    pub state_flush_interval: Duration,
+
+    /// How long audit records are kept
+    #[arg(long, env = "PGMESH_AUDIT_RETENTION", value_name = "DURATION", default_value = "400d")]
+    #[arg(value_parser = parse_retention, help_heading = "State")]
+    pub audit_retention: Duration,
+
     /// Threads that run queries
     #[arg(long, env = "PGMESH_THREADS", value_name = "COUNT", default_value_t = cores(), help_heading = "Limits")]
     pub threads: NonZeroUsize,
@@ -176,6 +203,12 @@ impl Config {
         if self.authentication_timeout.is_zero() {
             return Err(ConfigError::ZeroDuration { option: "--authentication-timeout" });
         }
+        if self.state_flush_interval.is_zero() {
+            return Err(ConfigError::ZeroDuration { option: "--state-flush-interval" });
+        }
+        if self.audit_retention.is_zero() {
+            return Err(ConfigError::ZeroDuration { option: "--audit-retention" });
+        }
         Ok(())
     }
 
@@ -189,6 +222,25 @@ impl Config {
     #[must_use]
     pub fn catalog(&self) -> &Path {
         &self.common.catalog
+    }
+
+    /// Where the state lies: a folder or a URL.
+    #[must_use]
+    pub fn state(&self) -> String {
+        self.state.clone().unwrap_or_else(|| self.beside_catalog().to_string_lossy().into_owned())
+    }
+
+    /// The local folder for write-ahead files of a state in an object store.
+    #[must_use]
+    pub fn state_write_ahead(&self) -> PathBuf {
+        self.state_write_ahead.clone().unwrap_or_else(|| self.beside_catalog())
+    }
+
+    /// The folder `state` beside the catalog's.
+    fn beside_catalog(&self) -> PathBuf {
+        // the folder may be written `.` or `catalog/..`
+        let catalog = std::path::absolute(self.catalog()).unwrap_or_else(|_| self.catalog().to_owned());
+        catalog.parent().unwrap_or(&catalog).join("state")
     }
 
     /// Certificate and key, when both are given (see [`validate`](Self::validate)).
@@ -230,6 +282,8 @@ mod tests {
         assert_eq!(config.statement_timeout, Duration::ZERO);
         assert!(config.memory_limit.0 > 0);
         assert_eq!(config.tls(), None);
+        assert_eq!(config.audit_retention.as_secs(), 400 * 24 * 3600);
+        assert_eq!(config.state(), std::path::absolute("state").expect("a path").to_string_lossy());
     }
 
     #[test]
@@ -262,6 +316,10 @@ mod tests {
         let key_only = Config { tls_key: Some("key.pem".into()), ..Config::default() };
         assert_eq!(key_only.validate(), Err(ConfigError::HalfOfTls("--tls-cert")));
         let never = Config { authentication_timeout: Duration::ZERO, ..Config::default() };
+        assert!(matches!(never.validate(), Err(ConfigError::ZeroDuration { .. })));
+        let never = Config { state_flush_interval: Duration::ZERO, ..Config::default() };
+        assert!(matches!(never.validate(), Err(ConfigError::ZeroDuration { .. })));
+        let never = Config { audit_retention: Duration::ZERO, ..Config::default() };
         assert!(matches!(never.validate(), Err(ConfigError::ZeroDuration { .. })));
     }
 

@@ -23,6 +23,7 @@ pub mod quality;
 pub mod server;
 pub mod session;
 pub mod settings;
+pub mod state;
 pub mod statement;
 pub mod telemetry;
 pub mod wire;

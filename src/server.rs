@@ -18,6 +18,7 @@ use crate::delta::{Stores, Tables};
 use crate::engine::{self, Engine};
 use crate::error::{Error, SqlState};
 use crate::mesh::Mesh;
+use crate::state::{State, StateError, StateOptions};
 use crate::wire;
 
 /// After a failed accept (no file descriptors left, say) this passes before the next attempt.
@@ -41,6 +42,8 @@ pub enum StartError {
     CredentialsFile { path: String, source: io::Error },
     #[error("cannot use the credentials: {0}")]
     Credentials(#[from] crate::delta::DeltaError),
+    #[error(transparent)]
+    State(#[from] StateError),
     #[error("cannot listen on {address}: {source}")]
     Listen { address: SocketAddr, source: io::Error },
     #[error("cannot start threads: {0}")]
@@ -74,7 +77,8 @@ impl Server {
             parallelism: config.threads.get(),
         };
         let engine = Engine::new(&limits, tables.object_store_registry())?;
-        let mesh = Arc::new(Mesh::new(catalog, tables, engine));
+        let state = State::open(&state_options(config), &tables).await?;
+        let mesh = Arc::new(Mesh::new(catalog, tables, engine, state));
         let tls = config.tls().map(|(certificate, key)| wire::tls::server_config(certificate, key)).transpose()?;
         let mut mock_secret = [0; 32];
         aws_lc_rs::rand::fill(&mut mock_secret).map_err(|_| StartError::NoRandomness)?;
@@ -88,7 +92,6 @@ impl Server {
             loopback: config.is_loopback(),
             mock_secret,
             limits: wire::Limits {
-                connections: config.max_connections.get(),
                 connections_per_user: config.max_connections_per_user.get(),
                 authentication: config.authentication_timeout,
                 message_bytes: config.max_message_bytes.as_usize(),
@@ -175,6 +178,16 @@ pub fn stores(options: &CommonOptions) -> Result<Stores, StartError> {
         ),
     };
     Ok(Stores::new(std::env::vars(), text.as_deref())?)
+}
+
+fn state_options(config: &Config) -> StateOptions {
+    StateOptions {
+        location: config.state(),
+        credentials: config.state_credentials.clone(),
+        write_ahead: config.state_write_ahead(),
+        audit_retention: config.audit_retention,
+        flush_interval: config.state_flush_interval,
+    }
 }
 
 /// Each connection is a file to the operating system, and its usual soft limit is lower than ours.

@@ -63,7 +63,7 @@ impl ConfigFile {
             let mut value = plain_value(value.get_ref())
                 .ok_or_else(|| at_value(format!("{name} takes text, a number, true or false")))?;
             check(&command, arg, &value).map_err(at_value)?;
-            if matches!(arg.get_value_hint(), ValueHint::FilePath | ValueHint::DirPath) {
+            if matches!(arg.get_value_hint(), ValueHint::FilePath | ValueHint::DirPath) && !value.contains("://") {
                 value = beside(path, &value).to_string_lossy().into_owned();
             }
             values.insert(arg.get_id().to_string(), value);
@@ -162,6 +162,8 @@ mod tests {
         assert_eq!(config.tls_cert.as_deref(), Some(Path::new("etc/cert.pem")));
         assert_eq!(config.tls_key.as_deref(), Some(Path::new("/abs/key.pem")));
         assert!(merged(file, &[]).insecure);
+        assert_eq!(merged("state = 'kept'", &[]).state(), "etc/kept");
+        assert_eq!(merged("state = 's3://lake/state'", &[]).state(), "s3://lake/state");
         assert!(merged("", &["--insecure"]).insecure);
     }
 

@@ -89,7 +89,29 @@ fn memory_in_meminfo(text: &str) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
+/// How long something is kept: a duration that may be many days.
+pub(super) fn parse_retention(text: &str) -> Result<Duration, String> {
+    let millis = parse_millis(text)?;
+    if millis > RETENTION_MILLIS_MAX {
+        Err("must not be longer than 36500d".to_owned())
+    } else {
+        Ok(Duration::from_millis(millis))
+    }
+}
+
+/// A hundred years: times before it are times that no record has.
+const RETENTION_MILLIS_MAX: u64 = 36_500 * 86_400_000;
+
 pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
+    // PostgreSQL's own timeouts are an int4 of milliseconds.
+    match parse_millis(text) {
+        Ok(millis) if i32::try_from(millis).is_ok() => Ok(Duration::from_millis(millis)),
+        Ok(_) => Err("must not be longer than 24d".to_owned()),
+        Err(wrong) => Err(wrong),
+    }
+}
+
+fn parse_millis(text: &str) -> Result<u64, String> {
     let (number, unit) = number_and_unit(text);
     let wrong = || "write a duration as 0, 500ms, 10s, 5min, 2h or 1d".to_owned();
     let number: u64 = number.parse().map_err(|_| wrong())?;
@@ -102,11 +124,7 @@ pub(super) fn parse_duration(text: &str) -> Result<Duration, String> {
         "d" => 86_400_000,
         _ => return Err(wrong()),
     };
-    // PostgreSQL's own timeouts are an int4 of milliseconds.
-    match number.checked_mul(millis_per_unit) {
-        Some(millis) if i32::try_from(millis).is_ok() => Ok(Duration::from_millis(millis)),
-        _ => Err("must not be longer than 24d".to_owned()),
-    }
+    Ok(number.saturating_mul(millis_per_unit))
 }
 
 fn number_and_unit(text: &str) -> (&str, &str) {

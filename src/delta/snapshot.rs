@@ -1,5 +1,6 @@
 //! One version of one table: immutable, shared by every statement that reads it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -36,6 +37,9 @@ pub struct TableSnapshot {
     pub description: Option<String>,
     /// In the order of the partitioning.
     pub partition_columns: Vec<String>,
+    /// The ids of top-level columns by name, where the table has them: a renamed column keeps its id (Delta protocol,
+    /// "Column Mapping").
+    pub column_ids: BTreeMap<String, i64>,
     provider: Arc<dyn TableProvider>,
     /// The columns as the log describes them, with what stays the same when one is renamed.
     logical: Arc<StructType>,
@@ -118,6 +122,7 @@ impl TableSnapshot {
             file_count: files.count,
             description: metadata.description().map(ToOwned::to_owned),
             partition_columns: metadata.partition_columns().to_vec(),
+            column_ids: if mapped { column_ids(snapshot) } else { BTreeMap::new() },
             provider: Arc::new(Described::new(Arc::new(provider), snapshot.clone(), registration)),
             logical: snapshot.schema(),
             commit_file,
@@ -129,6 +134,11 @@ impl fmt::Debug for TableSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TableSnapshot").field("version", &self.version).finish_non_exhaustive()
     }
+}
+
+fn column_ids(snapshot: &EagerSnapshot) -> BTreeMap<String, i64> {
+    let schema = snapshot.schema();
+    schema.fields().filter_map(|field| Some((field.name().clone(), field.column_mapping_id()?))).collect()
 }
 
 /// Whether a column of an older version is this one of a newer, with nothing in it that the newer does not have.

@@ -1,10 +1,13 @@
 //! The running mesh that all sessions share: catalog, tables, measurements and engine, joined in one place.
 //!
-//! `catalog` and `delta` do not know each other; here a contract's location becomes an open table, and a catalog
-//! generation and a principal become a view. Everything handed out is an immutable snapshot.
+//! `catalog` and `delta` do not know each other; here a contract's location becomes an open table, and the catalog, the
+//! grants and a principal become a view. Everything handed out is an immutable snapshot.
 
+mod column_names;
 pub mod conformity;
+pub mod grants;
 pub mod inspect;
+mod policy;
 mod relations;
 
 use std::collections::{HashMap, HashSet};
@@ -13,27 +16,38 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::execution::session_state::SessionState;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::decide::ReadScope;
 use crate::access::fingerprint::Fingerprint;
+use crate::access::grants::Grants;
+use crate::access::mask::MaskKey;
 use crate::access::principal::Principal;
+use crate::access::scope::{CompiledScope, known_names};
 use crate::access::visible::{Visible, VisibleCache};
-use crate::catalog::model::{Location, Problem, Product};
+use crate::catalog::model::{Location, MaskMethod, Problem, Product};
 use crate::catalog::snapshot::Snapshot;
 use crate::catalog::watch::Live;
 use crate::delta::{At, Changes, Commit, DeltaError, TableLocation, TableSnapshot, Tables};
 use crate::engine::Engine;
 use crate::error::{Error, Result, SqlState};
 use crate::quality::Scores;
-use crate::quality::runner::{self, EachProduct};
+use crate::quality::runner::{self, CurrentCatalog};
 use crate::settings::moment;
+use crate::state::State;
 use crate::telemetry::Progress;
+use column_names::ColumnNames;
+use policy::Policies;
+pub use policy::Policy;
 pub use relations::{RelationCache, RelationKey};
 
 /// How many problems with tables are logged after each look at them.
 const PROBLEMS_LOGGED_MAX: usize = 50;
+/// Name of the secret that hashes in masks are made with.
+const MASK_KEY: &str = "mask-key";
 
 /// Everything that outlives a session.
 pub struct Mesh {
@@ -42,8 +56,13 @@ pub struct Mesh {
     pub scores: Arc<Scores>,
     pub engine: Engine,
     pub relations: Arc<RelationCache>,
+    /// What the server itself keeps.
+    pub state: Arc<State>,
     /// What is wrong with the tables of the current generation, as far as they were looked at.
     table_problems: ArcSwap<Vec<Problem>>,
+    policies: Policies,
+    mask_key: OnceCell<MaskKey>,
+    column_names: ColumnNames,
     visible: Arc<VisibleCache>,
     deciding: SingleFlight<(u64, Fingerprint), Arc<Visible>>,
 }
@@ -52,19 +71,26 @@ pub struct Mesh {
 #[derive(Clone)]
 pub struct View {
     pub snapshot: Arc<Snapshot>,
+    /// All that hold, whoever they are to.
+    pub grants: Arc<Grants>,
     pub principal: Arc<Principal>,
     pub visible: Arc<Visible>,
 }
 
 impl Mesh {
-    pub fn new(catalog: Arc<Live>, tables: Tables, engine: Engine) -> Self {
+    pub fn new(catalog: Arc<Live>, tables: Tables, engine: Engine, state: Arc<State>) -> Self {
+        let policies = Policies::new(&catalog, &state);
         Self {
             catalog,
             tables,
             scores: Arc::new(Scores::default()),
             engine,
             relations: Arc::default(),
+            state,
             table_problems: ArcSwap::default(),
+            policies,
+            mask_key: OnceCell::new(),
+            column_names: ColumnNames::default(),
             visible: Arc::default(),
             deciding: SingleFlight::default(),
         }
@@ -75,36 +101,38 @@ impl Mesh {
         self.catalog.current().catalog.mesh.name.clone()
     }
 
-    /// What a user sees now. `known` is handed back when nothing changed since. After a reload every
+    /// What a user sees now. `known` is handed back when nothing changed since. After a change of policy every
     /// principal is decided about once, however many sessions it has, on a thread that may block. Cancel safe.
     ///
     /// # Errors
     /// A fatal `28000` when the user is no longer in the catalog.
     pub async fn view(&self, user: &str, known: Option<&View>) -> Result<View> {
-        let snapshot = self.catalog.current();
+        let policy = self.policy();
         if let Some(known) = known
-            && known.snapshot.generation == snapshot.generation
+            && known.visible.generation() == policy.generation
         {
             return Ok(known.clone());
         }
-        let Some(found) = snapshot.user(user) else {
+        let Some(found) = policy.snapshot.user(user) else {
             return Err(Error::fatal(
                 SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
                 format!("role \"{user}\" does not exist"),
             ));
         };
         let principal = Arc::new(Principal::from(found));
-        let visible = match self.visible.kept(snapshot.generation, &principal) {
+        let visible = match self.visible.kept(policy.generation, &principal) {
             Some(visible) => visible,
-            None => self.decide(&snapshot, &principal).await?,
+            None => self.decide(&policy, &principal).await?,
         };
-        Ok(View { snapshot, principal, visible })
+        let (snapshot, grants) = (Arc::clone(&policy.snapshot), Arc::clone(&policy.grants));
+        Ok(View { snapshot, grants, principal, visible })
     }
 
-    async fn decide(&self, snapshot: &Arc<Snapshot>, principal: &Arc<Principal>) -> Result<Arc<Visible>> {
-        let key = (snapshot.generation, principal.fingerprint());
-        let (cache, snapshot, principal) = (Arc::clone(&self.visible), Arc::clone(snapshot), Arc::clone(principal));
-        self.deciding.join(key, move || Ok(cache.get(&snapshot.catalog, snapshot.generation, &principal))).await
+    async fn decide(&self, policy: &Arc<Policy>, principal: &Arc<Principal>) -> Result<Arc<Visible>> {
+        let key = (policy.generation, principal.fingerprint());
+        let (cache, policy, principal) = (Arc::clone(&self.visible), Arc::clone(policy), Arc::clone(principal));
+        let decide = move || Ok(cache.get(&policy.snapshot.catalog, &policy.grants, policy.generation, &principal));
+        self.deciding.join(key, decide).await
     }
 
     /// A version of the table at most `staleness` old.
@@ -113,6 +141,50 @@ impl Mesh {
     /// `58030` when the store does not answer, `XX001` for a broken table, `0A000` for a feature that cannot be read.
     pub async fn table(&self, location: &Location, staleness: Duration) -> Result<Arc<TableSnapshot>> {
         self.tables.snapshot(&table_location(location), staleness).await.map_err(|e| delta_error(&e))
+    }
+
+    /// Binds what a principal may read to columns of the table, under the names that they have in its `newest` version;
+    /// `None` when it cannot be enforced, and then the table is not read. Why goes to the log.
+    pub async fn bind_scope(
+        &self,
+        visible: &Visible,
+        scope: &ReadScope,
+        product: &Product,
+        newest: &TableSnapshot,
+        schema: &SchemaRef,
+    ) -> Option<CompiledScope> {
+        let bound = self.try_bind_scope(visible, scope, product, newest, schema).await;
+        bound
+            .inspect_err(|reason| {
+                let principal = &visible.principal().name;
+                tracing::warn!(product = %product.id, %principal, %reason, "row filter or mask cannot be applied, access denied");
+            })
+            .ok()
+    }
+
+    async fn try_bind_scope(
+        &self,
+        visible: &Visible,
+        scope: &ReadScope,
+        product: &Product,
+        newest: &TableSnapshot,
+        schema: &SchemaRef,
+    ) -> std::result::Result<CompiledScope, String> {
+        let is_hashed = scope.masks.iter().any(|mask| mask.method == MaskMethod::Hash);
+        let reader = visible.reader(if is_hashed { self.mask_key().await } else { None });
+        if scope.is_whole() || newest.column_ids.is_empty() {
+            return CompiledScope::compile(scope, &reader, schema);
+        }
+        let known = self.column_names.known(&self.state, product, &newest.column_ids).await;
+        let known = known.map_err(|error| error.to_string())?;
+        let known = known_names(schema, &newest.column_ids, &known);
+        CompiledScope::compile_as_known(scope, &reader, schema, &known)
+    }
+
+    /// The key of the mesh's hashes, made with its first use and the same for all servers on one state.
+    async fn mask_key(&self) -> Option<&MaskKey> {
+        let made = self.mask_key.get_or_try_init(|| async { self.state.secret(MASK_KEY).await.map(MaskKey::new) });
+        made.await.inspect_err(|error| tracing::error!(cause = %error, "the key of masks cannot be had")).ok()
     }
 
     /// The table as it was, by the log that ends with `newest`.
@@ -166,19 +238,20 @@ impl Mesh {
         }
     }
 
-    /// Watches the folder, measures quality and drops tables that left, until the server stops.
+    /// Watches the folder, measures quality, keeps the state and drops tables that left, until the server stops.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let watch = Arc::clone(&self.catalog).watch(shutdown.clone());
-        let each_product: Arc<EachProduct> = Arc::new({
+        let current: Arc<CurrentCatalog> = Arc::new({
             let catalog = Arc::clone(&self.catalog);
-            move |visit: &mut dyn FnMut(&Product)| catalog.current().catalog.products.values().for_each(visit)
+            move || catalog.current()
         });
         let state = SessionState::clone(self.engine.base());
-        let scores = Arc::clone(&self.scores);
-        let measuring = runner::run(self.tables.clone(), each_product, state, scores, shutdown.clone());
+        let (tables, scores) = (self.tables.clone(), Arc::clone(&self.scores));
+        let measuring = runner::run(tables, current, self.catalog.subscribe(), state, scores, shutdown.clone());
         let measure = self.engine.workers().spawn(measuring);
+        let keep = Arc::clone(&self.state).run(shutdown.clone());
         let forget = Arc::clone(&self).follow_reloads(shutdown);
-        let ((), measured, ()) = tokio::join!(watch, measure, forget);
+        let ((), measured, (), ()) = tokio::join!(watch, measure, keep, forget);
         if let Err(error) = measured {
             tracing::error!(cause = %error, "quality is no longer measured");
         }
@@ -209,7 +282,7 @@ impl Mesh {
         let snapshot = self.catalog.current();
         let locations =
             snapshot.catalog.products.values().filter_map(|product| product.delta_port()?.location.as_ref());
-        let referenced: HashSet<TableLocation> = locations.map(table_location).collect();
+        let referenced: HashSet<TableLocation> = locations.map(table_location).chain(self.state.locations()).collect();
         self.tables.retain(&referenced);
         let total = snapshot.catalog.products.values().filter(|product| product.delta_port().is_some()).count();
         let progress = Progress::start(total, "opening tables");
@@ -333,7 +406,7 @@ pub(crate) mod tests {
         let tables = Tables::new(Stores::default());
         let limits = Limits { memory_bytes: 1 << 20, spill_dir: None, spill_bytes: 0, parallelism: 1 };
         let engine = Engine::new(&limits, tables.object_store_registry()).unwrap();
-        Arc::new(Mesh::new(catalog, tables, engine))
+        Arc::new(Mesh::new(catalog, tables, engine, State::temporary()))
     }
 
     #[tokio::test]

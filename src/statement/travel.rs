@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::{DataType, Schema, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::{ScalarValue, TableReference};
 use datafusion::datasource::TableProvider;
 use datafusion::sql::sqlparser::ast::{
@@ -22,7 +22,7 @@ use super::context::Context;
 use super::parse;
 use super::system;
 use super::system::table::{Columns, SystemTable};
-use crate::access::decide::ReadScope;
+use crate::access::decide::{ColumnMask, ReadScope};
 use crate::catalog::model::Location;
 use crate::delta::{At, Commit, TableSnapshot};
 use crate::error::{Error, Result, SqlState};
@@ -334,14 +334,9 @@ pub async fn unfenced(
 
 /// The policy of today for the columns of then. A rule about rows must still find its columns; a mask on a column that did
 /// not exist has nothing to hide, since what is left of the columns of then are columns of today under their own names.
-pub fn scope_then(scope: &ReadScope, columns: &Schema) -> ReadScope {
-    let is_there = |masked: &String| {
-        let top_level = masked.split('.').next().unwrap_or(masked);
-        let is_it = |name: &str| name.eq_ignore_ascii_case(masked) || name.eq_ignore_ascii_case(top_level);
-        columns.fields().iter().any(|field| is_it(field.name()))
-    };
-    let hidden_columns = scope.hidden_columns.iter().filter(|masked| is_there(masked)).cloned().collect();
-    ReadScope { row_rules: scope.row_rules.clone(), hidden_columns }
+pub fn scope_then(scope: &ReadScope) -> ReadScope {
+    let masks = scope.masks.iter().map(|mask| ColumnMask { must_exist: false, ..mask.clone() });
+    ReadScope { row_rules: scope.row_rules.clone(), masks: masks.collect() }
 }
 
 /// The commits of a table, newest first. When a version was written is published; what was done by it, and with which

@@ -2,10 +2,16 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where something is not as it should be, helpers included")]
 
+mod attacks;
+mod binary;
 mod discovery;
 mod encoding;
 mod freshness;
+mod grants;
+mod large_texts;
 mod limits;
+mod masks;
+mod portals;
 mod postgres;
 mod protocol;
 mod raw;
@@ -17,4 +23,5 @@ mod tls;
 mod tokio_client;
 mod transactions;
 mod travel;
+mod twin;
 mod views;
