@@ -274,6 +274,7 @@ async fn deletion_vectors_that_come_and_go_are_told_apart() {
             "\"delta.enableDeletionVectors\":\"true\"}",
             "\"delta.enableDeletionVectors\":\"true\",\"delta.enableChangeDataFeed\":\"true\"}",
         )
+        .replace("\"writerFeatures\":[", "\"writerFeatures\":[\"changeDataFeed\",")
     });
     // the file goes, with the vector that version 2 gave it: one row was left in it
     let second = std::fs::read_to_string(folder.path().join(format!("_delta_log/{:020}.json", 2))).unwrap();

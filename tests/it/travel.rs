@@ -390,11 +390,8 @@ async fn what_cannot_be_travelled_to_is_said_clearly() {
         ("select * from sales.deals version as of 99", "22023 the table has no version 99"),
         ("select * from sales.deals version as of -1", "22023 there is no version -1"),
         ("select * from sales.deals version as of null", "22023 a version or a timestamp must not be null"),
-        (
-            "select * from sales.deals version as of '1'",
-            "22007 invalid input syntax for type timestamp with time zone: \"1\"",
-        ),
-        ("select * from sales.deals version as of 1.5", "42804 a version is a whole number, and a time a timestamp"),
+        ("select * from sales.deals version as of '1'", "42804 VERSION AS OF takes a whole number"),
+        ("select * from sales.deals version as of 1.5", "42804 VERSION AS OF takes a whole number"),
         ("select * from sales.deals timestamp as of 1", "42804 TIMESTAMP AS OF takes a timestamp"),
         ("select * from sales.deals version as of now()", "42804 VERSION AS OF takes a whole number"),
         ("select * from sales.deals version as of (select 1)", "42601 a version or a timestamp must be a constant"),
@@ -475,8 +472,6 @@ async fn the_sample_mesh_travels_too() {
         let first = c.rows("select count(*) from sales.orders version as of 0").await;
         c.query("set mesh.as_of = '2026-05-15'").await;
         assert_eq!(c.rows("select count(*) from sales.orders").await, first);
-        let not_recorded = c.rows("select * from table_changes('sales.orders', 1)").await;
-        assert!(not_recorded[0].starts_with("Error"), "{not_recorded:?}");
         c.query("reset mesh.as_of").await;
         let not_recorded = c.rows("select * from table_changes('sales.orders', 1)").await;
         assert_eq!(not_recorded, ["Error 55000 the table did not record its changes at version 1"]);
