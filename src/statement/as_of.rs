@@ -201,6 +201,6 @@ mod tests {
         let error = parse("select * from t x version as of 3").unwrap_err();
         assert_eq!((error.message(), error.report().position), ("syntax error at or near \"version\"", Some(19)));
         let long = format!("select * from t version as of 1{}", " + 1".repeat(200));
-        assert_eq!(parse(&long).unwrap_err().sqlstate().code(), "54001");
+        assert_eq!(parse(long.as_str()).unwrap_err().sqlstate().code(), "54001");
     }
 }
