@@ -21,7 +21,7 @@ mod commits;
 mod described;
 mod error;
 #[cfg(test)]
-mod fake_s3;
+pub(crate) mod fake_s3;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod registry;

@@ -12,9 +12,9 @@ use chrono::{DateTime, NaiveDate, Utc};
 use crate::delta::LiveFile;
 
 /// A file of so many bytes is rewritten no more.
-const FILE_BYTES_FULL: u64 = 32 << 20;
+const FILE_BYTES_FULL: u64 = 8 << 20;
 /// Bytes that are put together at once: they are in memory meanwhile, unpacked.
-const MERGED_BYTES_MAX: u64 = 32 << 20;
+const MERGED_BYTES_MAX: u64 = 8 << 20;
 /// Files that are put together at once.
 const MERGED_FILES_MAX: usize = 1000;
 /// On the day itself so many files of about one size become one.
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn no_more_is_put_together_than_fits_in_memory() {
         let time = "2026-11-20T10:00:00Z";
-        let files: Vec<LiveFile> = (0..5).map(|at| file(&at.to_string(), 12 << 20, time, time)).collect();
+        let files: Vec<LiveFile> = (0..5).map(|at| file(&at.to_string(), 3 << 20, time, time)).collect();
         let plan = planned(files);
         assert_eq!(plan.merge.iter().map(Vec::len).collect::<Vec<_>>(), [2, 2]);
         let many: Vec<LiveFile> = (0..2500).map(|at| file(&at.to_string(), 10, time, time)).collect();

@@ -26,6 +26,9 @@ const DAMAGED: &str = "damaged";
 /// Other names are tried when somebody clears a new folder away before it is locked.
 const CREATIONS_TRIED_MAX: usize = 8;
 
+/// How many folders above that of the write-ahead files may be new.
+const FOLDERS_SYNCED: usize = 2;
+
 /// One server's write-ahead file, or what a dead one left.
 #[derive(Debug)]
 pub(super) struct Journal {
@@ -80,6 +83,8 @@ impl Journal {
             match lock(&folder) {
                 Ok(Some(lock)) => {
                     sync_folder(root)?;
+                    // folders above may be new, or not ours to open
+                    root.ancestors().skip(1).take(FOLDERS_SYNCED).for_each(|folder| drop(sync_folder(folder)));
                     return Ok(Self::new(id, folder, lock, Vec::new(), 0, faults));
                 }
                 Ok(None) => {}

@@ -43,6 +43,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
+use datafusion::arrow::datatypes::SchemaRef;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::sync::{Mutex, Notify, oneshot, watch};
@@ -113,7 +114,8 @@ pub struct State {
     #[cfg(test)]
     faults: Faults,
     #[cfg(test)]
-    _folder_of_test: Option<tempfile::TempDir>,
+    #[expect(dead_code, reason = "goes with the state")]
+    folder_of_test: Option<tempfile::TempDir>,
 }
 
 impl State {
@@ -138,8 +140,7 @@ impl State {
         let (url, local) = place(&options.location)?;
         let folder = tables.written(&TableLocation { url: url.clone(), credentials: options.credentials.clone() })?;
         if let Some(folder) = &local {
-            // it holds secrets and says who read what
-            if let Err(cause) = DirBuilder::new().recursive(true).mode(0o700).create(folder) {
+            if let Err(cause) = make_folder(folder) {
                 tracing::error!(%cause, folder = %folder.display(), "the state cannot be written: what must be recorded is refused");
             }
         }
@@ -171,7 +172,7 @@ impl State {
             #[cfg(test)]
             faults,
             #[cfg(test)]
-            _folder_of_test: None,
+            folder_of_test: None,
         })
     }
 
@@ -184,7 +185,7 @@ impl State {
         for table in &state.small {
             table.is_new();
         }
-        state._folder_of_test = Some(folder);
+        state.folder_of_test = Some(folder);
         Arc::new(state)
     }
 
@@ -215,12 +216,11 @@ impl State {
     pub async fn stream(&self, stream: Stream) -> Result<Arc<TableSnapshot>> {
         self.flush().await?;
         let location = self.folder.location_of(stream.name());
-        match self.readers.snapshot(&location, Duration::ZERO).await {
-            Err(DeltaError::NotATable) => {}
-            read => return read.map_err(|error| unreadable(&error)),
+        if let Some(snapshot) = self.whole(&location, &stream.schema()).await? {
+            return Ok(snapshot);
         }
         let table = self.streams.lock().await.table(stream);
-        table.create(&stream.schema(), &properties(STREAM_HISTORY)).await.map_err(|e| unwritten(&e))?;
+        table.ensure(&stream.schema(), &properties(STREAM_HISTORY)).await.map_err(|e| unwritten(&e))?;
         self.readers.snapshot(&location, Duration::ZERO).await.map_err(|error| unreadable(&error))
     }
 
@@ -256,12 +256,23 @@ impl State {
     /// A small table as a Delta table, at its newest version. Cancel safe.
     pub async fn table(&self, table: Table) -> Result<Arc<TableSnapshot>> {
         let location = self.folder.location_of(table.name());
-        match self.readers.snapshot(&location, Duration::ZERO).await {
-            Err(DeltaError::NotATable) => {}
-            read => return read.map_err(|error| unreadable(&error)),
+        if let Some(snapshot) = self.whole(&location, &table.schema()).await? {
+            return Ok(snapshot);
         }
-        self.small(table).create().await.map_err(|e| unwritten(&e))?;
+        self.small(table).ensure().await.map_err(|e| unwritten(&e))?;
         self.readers.snapshot(&location, Duration::ZERO).await.map_err(|error| unreadable(&error))
+    }
+
+    /// The newest version; `None` when there is no table, or one that an older server has made with fewer columns.
+    async fn whole(&self, location: &TableLocation, schema: &SchemaRef) -> Result<Option<Arc<TableSnapshot>>> {
+        match self.readers.snapshot(location, Duration::ZERO).await {
+            Ok(snapshot) => {
+                let has_all = schema.fields().iter().all(|field| snapshot.schema.field_with_name(field.name()).is_ok());
+                Ok(has_all.then_some(snapshot))
+            }
+            Err(DeltaError::NotATable) => Ok(None),
+            Err(error) => Err(unreadable(&error)),
+        }
     }
 
     /// Where a stream's Delta table lies, to read older versions of it.
@@ -447,6 +458,16 @@ fn place(location: &str) -> std::result::Result<(String, Option<PathBuf>), State
     let folder = std::path::absolute(Path::new(location)).map_err(|e| invalid(&e.to_string()))?;
     let url = Url::from_directory_path(&folder).map_err(|()| invalid("it is no path"))?;
     Ok((url.to_string(), Some(folder)))
+}
+
+/// Makes the folder, for the server's own eyes: it holds secrets and says who read what. Nor is it anything to commit with
+/// the catalog beside it.
+fn make_folder(folder: &Path) -> std::io::Result<()> {
+    if folder.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    std::fs::write(folder.join(".gitignore"), "*\n")
 }
 
 /// A name for a folder that belongs to this URL and to no other.

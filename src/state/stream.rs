@@ -209,14 +209,9 @@ impl Source {
     }
 
     async fn progress(&self, stream: Stream, table: &WrittenTable) -> Result<Progress, FlushError> {
-        let newest = match table.newest().await? {
-            Some(newest) => newest,
-            None => {
-                table.create(&stream.schema(), &super::properties(STREAM_HISTORY)).await?;
-                let made = table.newest().await?;
-                made.ok_or_else(|| FlushError::Internal("a table that was made is not there".into()))?
-            }
-        };
+        table.ensure(&stream.schema(), &super::properties(STREAM_HISTORY)).await?;
+        let newest = table.newest().await?;
+        let newest = newest.ok_or_else(|| FlushError::Internal("a table that was made is not there".into()))?;
         Ok(Progress { base: newest.version, last: table.transaction(self.journal.id).await? })
     }
 }

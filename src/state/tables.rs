@@ -43,6 +43,8 @@ pub(super) struct SmallTable {
     asked: SyncMutex<Instant>,
     /// Whether somebody asks every second.
     watched: AtomicBool,
+    /// Whether the table is there with all columns.
+    ensured: AtomicBool,
     /// Held by the one who changes or reads it.
     turn: Mutex<()>,
     epoch: watch::Sender<u64>,
@@ -70,6 +72,7 @@ impl SmallTable {
             seen: ArcSwapOption::empty(),
             asked: SyncMutex::new(Instant::now()),
             watched: AtomicBool::new(false),
+            ensured: AtomicBool::new(false),
             turn: Mutex::default(),
             epoch,
         })
@@ -111,8 +114,8 @@ impl SmallTable {
         let _turn = self.turn.lock().await;
         for attempt in 0..CHANGES_TRIED_MAX {
             let seen = self.look().await.map_err(|e| unwritten(&e))?;
-            let Some(version) = seen.version else {
-                self.create().await.map_err(|e| unwritten(&e))?;
+            let Some(version) = seen.version.filter(|_| self.ensured.load(Ordering::Relaxed)) else {
+                self.ensure().await.map_err(|e| unwritten(&e))?;
                 continue;
             };
             // whatever borrows the rows that are given to `change` must not live on while we wait for the store
@@ -153,7 +156,10 @@ impl SmallTable {
                     .await;
                 }
                 // the log was emptied: what was read of it counts no more
-                Err(DeltaError::NoSuchVersion { .. }) => self.seen.store(None),
+                Err(DeltaError::NoSuchVersion { .. }) => {
+                    self.ensured.store(false, Ordering::Relaxed);
+                    self.seen.store(None);
+                }
                 Err(error) => return Err(unwritten(&error)),
             }
         }
@@ -164,9 +170,11 @@ impl SmallTable {
         .hint("Try again."))
     }
 
-    /// Makes the table, without rows.
-    pub(super) async fn create(&self) -> std::result::Result<(), DeltaError> {
-        self.table.create(&self.which.schema(), &super::properties(self.history)).await
+    /// Makes the table where there is none, and adds columns that it lacks.
+    pub(super) async fn ensure(&self) -> std::result::Result<(), DeltaError> {
+        self.table.ensure(&self.which.schema(), &super::properties(self.history)).await?;
+        self.ensured.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// The newest version, read when it is another than the last seen.
@@ -212,4 +220,44 @@ impl SmallTable {
 
 fn parsed<T: DeserializeOwned>(rows: &[Value]) -> Result<Vec<T>> {
     rows.iter().map(|row| T::deserialize(row).map_err(Error::internal)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::delta::fixtures;
+
+    fn table(folder: &tempfile::TempDir) -> SmallTable {
+        let tables = fixtures::tables();
+        let written = tables.written(&fixtures::location(folder.path())).unwrap();
+        SmallTable::new(Table::Grants, Duration::from_hours(1), &written, watch::Sender::new(0)).unwrap()
+    }
+
+    #[tokio::test]
+    async fn rows_that_were_not_asked_for_too_long_are_unknown() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let table = table(&folder);
+        assert!(table.rows::<Value>().is_err(), "never read");
+        table.poll().await.unwrap();
+        assert_eq!(table.rows::<Value>().unwrap(), (0, vec![]));
+        table.watch();
+        assert!(table.rows::<Value>().is_ok());
+        let long_ago = Instant::now().checked_sub(UNASKED_MAX + Duration::from_secs(1)).unwrap();
+        *table.asked.lock().unwrap() = long_ago;
+        assert_eq!(table.rows::<Value>().unwrap_err().sqlstate(), SqlState::IO_ERROR);
+        table.poll().await.unwrap();
+        assert!(table.rows::<Value>().is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_table_has_an_end() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let table = table(&folder);
+        let row = serde_json::json!({"grant_id": "g"});
+        let many = table.update(|_: Vec<Value>| Ok((vec![row.clone(); ROWS_MAX + 1], ()))).await.unwrap_err();
+        assert_eq!(many.sqlstate(), SqlState::PROGRAM_LIMIT_EXCEEDED);
+        let no_row = table.update(|_: Vec<Value>| Ok((vec![row.clone()], ()))).await.unwrap_err();
+        assert_eq!(no_row.sqlstate(), SqlState::INTERNAL_ERROR, "a row without what every row has");
+        assert_eq!(table.rows::<Value>().unwrap(), (0, vec![]));
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 
 use chrono::{DateTime, SubsecRound};
 use datafusion::arrow::array::AsArray;
@@ -12,7 +13,7 @@ use tempfile::TempDir;
 
 use super::faults::Step;
 use super::*;
-use crate::delta::fixtures;
+use crate::delta::{fake_s3, fixtures};
 
 /// Options for a state in this folder, with no background work that a test does not ask for.
 pub(super) fn options(folder: &Path) -> StateOptions {
@@ -113,7 +114,10 @@ async fn a_state_that_nobody_uses_leaves_no_files() {
     state.flush().await.unwrap();
     state.upkeep(true).await.unwrap();
     state.close().await;
-    assert_eq!(std::fs::read_dir(folder.path().join("state")).unwrap().count(), 0);
+    let files: Vec<_> =
+        std::fs::read_dir(folder.path().join("state")).unwrap().map(|f| f.unwrap().file_name()).collect();
+    assert_eq!(files, [".gitignore"]);
+    assert_eq!(std::fs::metadata(folder.path().join("state")).unwrap().mode() & 0o777, 0o700);
     assert!(numbers(&state).await.is_empty(), "a stream without records is an empty table");
     assert_eq!(state.table(Table::AccessRequests).await.unwrap().row_count, Some(0));
     assert_eq!(state.locations().count(), 3);
@@ -423,6 +427,52 @@ async fn a_secret_is_made_once_for_all_servers() {
     std::fs::write(folder.path().join("state/secrets/other"), "short").unwrap();
     assert_eq!(three.secret("other").await.unwrap_err().sqlstate(), SqlState::DATA_CORRUPTED);
     assert_eq!(one.secret("other").await.unwrap().len(), 32, "who has read it goes on");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn servers_share_a_state_in_an_object_store() {
+    let folder = TempDir::new().unwrap();
+    let bucket = folder.path().join("bucket");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let serving = tokio::spawn(fake_s3::serve(listener, vec![("key", bucket.clone())]));
+    let credentials = format!(
+        "[credentials.lake]\naccess_key_id = 'key'\nsecret_access_key = 's'\nregion = 'r'\nendpoint = '{endpoint}'\nallow_http = true\n"
+    );
+    let server = async |name: &str| {
+        let tables = Tables::new(crate::delta::Stores::new([], Some(&credentials)).unwrap());
+        let options = StateOptions {
+            location: "s3://lake/kept/state".into(),
+            credentials: Some("lake".into()),
+            write_ahead: folder.path().join(name),
+            ..options(folder.path())
+        };
+        State::open(&options, &tables).await.unwrap()
+    };
+    let (one, two) = (server("one").await, server("two").await);
+    let changes = (0..10).map(|at| {
+        let state = Arc::clone(if at % 2 == 0 { &one } else { &two });
+        async move { add_grant(&state, &at.to_string()).await }
+    });
+    futures::future::try_join_all(changes).await.unwrap();
+    record_all(&one, 0..10).await;
+    record_all(&two, 10..20).await;
+    assert_eq!(numbers(&one).await, (0..10).collect::<Vec<_>>());
+    assert_eq!(numbers(&two).await, (0..20).collect::<Vec<_>>());
+    assert_eq!(one.secret("masks").await.unwrap(), two.secret("masks").await.unwrap());
+    record_all(&one, 20..30).await;
+    drop(one);
+    let again = server("one").await;
+    assert_eq!(numbers(&again).await, (0..30).collect::<Vec<_>>(), "its write-ahead file is on its own disk");
+    assert_eq!(grant_ids(&again).len(), 10);
+    assert!(bucket.join("kept/state/grants/_delta_log").is_dir());
+    assert!(!folder.path().join("state").exists(), "nothing but write-ahead files is local");
+    // with the store away records are taken, and what must be in the store at once is refused
+    serving.abort();
+    drop(serving.await);
+    record(&again, 99).await.unwrap();
+    assert_eq!(add_grant(&again, "x").await.unwrap_err().sqlstate(), SqlState::IO_ERROR);
+    assert_eq!(again.stream(Stream::Audit).await.unwrap_err().sqlstate(), SqlState::IO_ERROR);
 }
 
 #[test]

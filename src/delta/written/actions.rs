@@ -6,7 +6,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use datafusion::arrow::array::{Array, AsArray, RecordBatch, new_null_array};
 use datafusion::arrow::compute;
 use datafusion::arrow::datatypes::{DataType, Int64Type, SchemaRef, TimestampMicrosecondType};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
@@ -14,6 +14,9 @@ use crate::delta::error::{DeltaError, scrub};
 
 /// Texts longer than this are in no statistics: cut short, the greatest one would be too small.
 const STATISTICS_TEXT_BYTES_MAX: usize = 64;
+
+/// What commits say about who made them.
+const ENGINE: &str = concat!("pgmesh/", env!("CARGO_PKG_VERSION"));
 
 /// A data file that no commit names yet.
 #[derive(Clone, Debug, PartialEq)]
@@ -77,7 +80,7 @@ impl Changes {
         let mut lines = vec![json!({"commitInfo": {
             "timestamp": now,
             "operation": self.operation,
-            "engineInfo": concat!("pgmesh/", env!("CARGO_PKG_VERSION")),
+            "engineInfo": ENGINE,
             "txnId": Uuid::new_v4(),
         }})];
         if let Some((application, version)) = &self.transaction {
@@ -117,7 +120,7 @@ pub(super) fn first_commit(
         properties.iter().map(|(name, value)| ((*name).to_owned(), Value::from(value.clone()))).collect();
     let lines = [
         json!({"commitInfo": {"timestamp": now, "operation": "CREATE TABLE",
-                              "engineInfo": concat!("pgmesh/", env!("CARGO_PKG_VERSION")), "txnId": Uuid::new_v4()}}),
+                              "engineInfo": ENGINE, "txnId": Uuid::new_v4()}}),
         json!({"protocol": {"minReaderVersion": 1, "minWriterVersion": 2}}),
         json!({"metaData": {
             "id": Uuid::new_v4(),
@@ -129,6 +132,15 @@ pub(super) fn first_commit(
         }}),
     ];
     Ok(lines.iter().map(|line| format!("{line}\n")).collect())
+}
+
+/// The commit that gives a table another schema.
+pub(super) fn wider_commit(metadata: &impl Serialize, schema: &impl Serialize) -> serde_json::Result<String> {
+    let mut metadata = serde_json::to_value(metadata)?;
+    metadata["schemaString"] = serde_json::to_string(schema)?.into();
+    let info = json!({"commitInfo": {"timestamp": Utc::now().timestamp_millis(), "operation": "ADD COLUMN",
+                                     "engineInfo": ENGINE, "txnId": Uuid::new_v4()}});
+    Ok(format!("{info}\n{}\n", json!({"metaData": metadata})))
 }
 
 /// What the winner of a version wrote, as far as the others must know.

@@ -126,7 +126,8 @@ fn staged(path: &LocalPath) -> io::Result<(File, PathBuf)> {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let folder = path.parent().ok_or_else(|| io::Error::from(ErrorKind::InvalidInput))?;
                 std::fs::create_dir_all(folder)?;
-                folder.ancestors().take(FOLDERS_SYNCED).try_for_each(sync_folder)?;
+                // those above may not be ours to open, and then they are not new
+                folder.ancestors().take(FOLDERS_SYNCED).for_each(|folder| drop(sync_folder(folder)));
                 failure = Some(error);
             }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => failure = Some(error),

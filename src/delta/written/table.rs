@@ -10,8 +10,8 @@ use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use datafusion::parquet::basic::{Compression, ZstdLevel};
 use datafusion::parquet::file::properties::WriterProperties;
 use deltalake::DeltaTable;
-use deltalake::kernel::StructType;
 use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
+use deltalake::kernel::{StructField, StructType};
 use deltalake::logstore::{LogStoreRef, StorageConfig, default_logstore};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
@@ -26,8 +26,8 @@ use crate::delta::error::{DeltaError, scrub};
 use crate::delta::registry::SCHEME;
 use crate::delta::rooted::TableStore;
 
-/// How many commits of others a commit follows before it gives up; each of them is one request.
-const COMMITS_FOLLOWED_MAX: usize = 1000;
+/// How many commits of others a commit follows before it gives up; each of them takes two requests.
+const COMMITS_FOLLOWED_MAX: u64 = 20;
 
 /// A table that the server writes.
 #[derive(Debug)]
@@ -107,12 +107,35 @@ impl WrittenTable {
         Ok(within(FILE_TIMEOUT, asked).await??.map(|version| u64::try_from(version).unwrap_or(0)))
     }
 
-    /// Makes the table at version 0, without rows. That somebody else has made it is no error.
-    pub async fn create(&self, schema: &SchemaRef, properties: &[(&str, String)]) -> Result<(), DeltaError> {
-        let corrupt = |reason: String| DeltaError::Corrupt { reason };
-        let schema: StructType = schema.as_ref().try_into_kernel().map_err(|e| corrupt(scrub(&format!("{e}"))))?;
-        let commit = actions::first_commit(&schema, properties).map_err(|e| corrupt(e.to_string()))?;
-        self.put_commit(0, &commit).await.map(drop)
+    /// Makes the table at version 0, without rows, where there is none; gives one that is there the columns of `schema`
+    /// that it lacks, NULL in all of its rows. That somebody else has done so is no error.
+    pub async fn ensure(&self, schema: &SchemaRef, properties: &[(&str, String)]) -> Result<(), DeltaError> {
+        let corrupt = |reason: &dyn std::fmt::Display| DeltaError::Corrupt { reason: scrub(&reason.to_string()) };
+        let schema: StructType = schema.as_ref().try_into_kernel().map_err(|e| corrupt(&e))?;
+        for _ in 0..COMMITS_FOLLOWED_MAX {
+            let mut read = self.read.lock().await;
+            self.refresh(&mut read).await?;
+            let (version, commit) = match read.version() {
+                None => (0, actions::first_commit(&schema, properties).map_err(|e| corrupt(&e))?),
+                Some(version) => {
+                    let snapshot = read.snapshot()?.snapshot();
+                    let there = snapshot.schema();
+                    let missing: Vec<StructField> =
+                        schema.fields().filter(|field| there.field(field.name()).is_none()).cloned().collect();
+                    if missing.is_empty() {
+                        return Ok(());
+                    }
+                    let missing = missing.into_iter().map(|field| StructField { nullable: true, ..field });
+                    let wider = StructType::try_new(there.fields().cloned().chain(missing)).map_err(|e| corrupt(&e))?;
+                    (version + 1, actions::wider_commit(snapshot.metadata(), &wider).map_err(|e| corrupt(&e))?)
+                }
+            };
+            drop(read);
+            if self.put_commit(version, &commit).await?.is_none() {
+                return Ok(());
+            }
+        }
+        Err(DeltaError::Unreachable { reason: "others change the table all the time".into() })
     }
 
     /// Writes rows to a data file. They are in the table once a commit names it.
@@ -166,7 +189,7 @@ impl WrittenTable {
         self.check_base(base).await?;
         let commit = changes.to_commit();
         let application = changes.transaction.as_ref().map(|(application, _)| application.to_string());
-        for version in base + 1..=base + COMMITS_FOLLOWED_MAX as u64 {
+        for version in base + 1..=base + COMMITS_FOLLOWED_MAX {
             let Some(other) = self.put_commit(version, &commit).await? else { return Ok(Committed::At(version)) };
             let other = actions::winner(&other);
             let same_application = application.as_ref().is_some_and(|own| other.applications.contains(own));
@@ -188,7 +211,7 @@ impl WrittenTable {
     }
 
     /// `None` when it is put; else what is there already. A put whose answer got lost finds its own bytes there.
-    async fn put_commit(&self, version: u64, commit: &str) -> Result<Option<Vec<u8>>, DeltaError> {
+    pub(super) async fn put_commit(&self, version: u64, commit: &str) -> Result<Option<Vec<u8>>, DeltaError> {
         let path = commit_file(version);
         let put = self.store.put_opts(&path, PutPayload::from(commit.to_owned()), PutOptions::from(PutMode::Create));
         match within(FILE_TIMEOUT, put).await? {
