@@ -114,7 +114,6 @@ pub struct State {
     #[cfg(test)]
     faults: Faults,
     #[cfg(test)]
-    #[expect(dead_code, reason = "goes with the state")]
     folder_of_test: Option<tempfile::TempDir>,
 }
 
@@ -139,10 +138,10 @@ impl State {
     fn prepare(options: &StateOptions, tables: &Tables, faults: Faults) -> std::result::Result<Self, StateError> {
         let (url, local) = place(&options.location)?;
         let folder = tables.written(&TableLocation { url: url.clone(), credentials: options.credentials.clone() })?;
-        if let Some(folder) = &local {
-            if let Err(cause) = make_folder(folder) {
-                tracing::error!(%cause, folder = %folder.display(), "the state cannot be written: what must be recorded is refused");
-            }
+        if let Some(folder) = &local
+            && let Err(cause) = make_folder(folder)
+        {
+            tracing::error!(%cause, folder = %folder.display(), "the state cannot be written: what must be recorded is refused");
         }
         let root = match local {
             Some(folder) => folder.join("wal"),

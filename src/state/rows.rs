@@ -20,8 +20,8 @@ pub(super) fn to_rows<'r>(
         .with_strict_mode(true)
         .build_decoder()?;
     for record in records {
-        let decoded = decoder.decode(record)?;
-        if decoded < record.len() || decoder.has_partial_record() {
+        let bytes_read = decoder.decode(record)?;
+        if bytes_read < record.len() || decoder.has_partial_record() {
             return Err(ArrowError::JsonError("a record is not one JSON object".into()));
         }
     }

@@ -200,12 +200,11 @@ impl Writer {
     }
 
     fn journal(&mut self) -> io::Result<Arc<Journal>> {
-        let journal = match self.journal.get() {
-            Some(journal) => Arc::clone(journal),
-            None => {
-                let made = Arc::new(Journal::create(&self.root, self.faults.clone())?);
-                Arc::clone(self.journal.get_or_init(|| made))
-            }
+        let journal = if let Some(journal) = self.journal.get() {
+            Arc::clone(journal)
+        } else {
+            let made = Arc::new(Journal::create(&self.root, self.faults.clone())?);
+            Arc::clone(self.journal.get_or_init(|| made))
         };
         self.next = self.next.max(journal.next_sequence());
         Ok(journal)
@@ -290,6 +289,9 @@ mod tests {
             }
             for _ in 0..3 {
                 faults.set(Some((step, KIND)));
+                if step == Step::Begin {
+                    own.rotate().await;
+                }
                 let refusal = own.append(1, b"refused".to_vec()).await.unwrap().unwrap_err();
                 assert_eq!(refusal.sqlstate(), SqlState::DISK_FULL);
                 assert!(refusal.report().hint.is_some());

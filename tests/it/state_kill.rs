@@ -35,7 +35,7 @@ const AT_ONCE: usize = 2;
 const RECORDERS: usize = 6;
 const CHANGERS: usize = 2;
 /// How long a victim may live once it has begun to write.
-const LIFE_MS_MAX: u64 = 250;
+const LIFE_MS_MAX: u64 = 150;
 const FOLDER: &str = "PGMESH_VICTIM_FOLDER";
 const NAME: &str = "PGMESH_VICTIM_NAME";
 
@@ -76,7 +76,7 @@ fn a_victim_writes_until_it_is_killed() {
         }
         for turn in 0_u64.. {
             state.upkeep(turn.is_multiple_of(4)).await.unwrap();
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            tokio::time::sleep(Duration::from_millis(30)).await;
         }
     });
 }
@@ -107,6 +107,8 @@ async fn change_table(state: Arc<State>, task: String) {
         };
         state.update(Table::AccessRequests, count_up).await.unwrap();
         acknowledge("change", &task, number);
+        // each change is a commit that all later victims read
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
@@ -175,7 +177,7 @@ enum Moment {
 
 fn moment(random: &mut StdRng) -> Moment {
     let life = Duration::from_millis(random.random_range(0..LIFE_MS_MAX));
-    if random.random_ratio(1, 6) { Moment::AfterStart(life) } else { Moment::AfterFirstRecord(life) }
+    if random.random_ratio(1, 4) { Moment::AfterStart(life) } else { Moment::AfterFirstRecord(life) }
 }
 
 #[test]

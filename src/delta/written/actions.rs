@@ -106,7 +106,7 @@ impl Changes {
                 "stats": file.statistics.to_string(),
             }})
         }));
-        lines.iter().map(|line| format!("{line}\n")).collect()
+        commit_file(&lines)
     }
 }
 
@@ -131,7 +131,7 @@ pub(super) fn first_commit(
             "createdTime": now,
         }}),
     ];
-    Ok(lines.iter().map(|line| format!("{line}\n")).collect())
+    Ok(commit_file(&lines))
 }
 
 /// The commit that gives a table another schema.
@@ -140,7 +140,17 @@ pub(super) fn wider_commit(metadata: &impl Serialize, schema: &impl Serialize) -
     metadata["schemaString"] = serde_json::to_string(schema)?.into();
     let info = json!({"commitInfo": {"timestamp": Utc::now().timestamp_millis(), "operation": "ADD COLUMN",
                                      "engineInfo": ENGINE, "txnId": Uuid::new_v4()}});
-    Ok(format!("{info}\n{}\n", json!({"metaData": metadata})))
+    Ok(commit_file(&[info, json!({"metaData": metadata})]))
+}
+
+/// One action a line.
+fn commit_file(actions: &[Value]) -> String {
+    let mut text = String::new();
+    for action in actions {
+        text.push_str(&action.to_string());
+        text.push('\n');
+    }
+    text
 }
 
 /// What the winner of a version wrote, as far as the others must know.

@@ -65,7 +65,13 @@ impl ObjectStore for DurableFiles {
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.0.get_opts(location, options).await
+        match self.0.get_opts(location, options).await {
+            // what would lie in a folder that is a file is not there
+            Err(error) if is_no_folder(&error) => {
+                Err(Error::NotFound { path: location.to_string(), source: Box::new(error) })
+            }
+            got => got,
+        }
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
@@ -91,6 +97,10 @@ impl ObjectStore for DurableFiles {
     async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
         self.0.copy_opts(from, to, options).await
     }
+}
+
+fn is_no_folder(error: &Error) -> bool {
+    super::io_cause(error).is_some_and(|cause| cause.kind() == ErrorKind::NotADirectory)
 }
 
 /// Writes a file beside its place, syncs it, and gives it its name: at once and whole, or not at all. With `create` a

@@ -74,7 +74,7 @@ impl WrittenTable {
 
     /// Whether the table has this version, at the cost of one small request. Cancel safe.
     pub async fn has_version(&self, version: u64) -> Result<bool, DeltaError> {
-        Ok(self.has(&commit_file(version)).await?)
+        self.has(&commit_file(version)).await
     }
 
     /// The newest version; `None` when there is no table. Cancel safe.
@@ -143,7 +143,7 @@ impl WrittenTable {
         let encoded = tokio::task::spawn_blocking(move || {
             encode(&rows).map(|bytes| (bytes, actions::statistics(&rows), rows.num_rows()))
         });
-        let (bytes, statistics, rows) = encoded.await.map_err(internal)??;
+        let (bytes, statistics, rows) = encoded.await.map_err(|error| internal(&error))??;
         let file = NewFile {
             path: format!("part-{}.parquet", Uuid::new_v4()),
             size_bytes: bytes.len() as u64,
@@ -169,7 +169,7 @@ impl WrittenTable {
             let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)?.build()?;
             reader.map(|batch| batch.map_err(datafusion::parquet::errors::ParquetError::from)).collect()
         };
-        let decoded: Result<Vec<_>, _> = tokio::task::spawn_blocking(decode).await.map_err(internal)?;
+        let decoded: Result<Vec<_>, _> = tokio::task::spawn_blocking(decode).await.map_err(|error| internal(&error))?;
         decoded.map_err(|error| DeltaError::Corrupt { reason: scrub(&error.to_string()) })
     }
 
@@ -273,6 +273,6 @@ pub(super) fn joined(batches: &[RecordBatch], schema: &SchemaRef) -> Result<Reco
     concat_batches(schema, batches).map_err(|error| DeltaError::Corrupt { reason: scrub(&error.to_string()) })
 }
 
-fn internal(error: tokio::task::JoinError) -> DeltaError {
+fn internal(error: &tokio::task::JoinError) -> DeltaError {
     DeltaError::Corrupt { reason: scrub(&error.to_string()) }
 }

@@ -3,7 +3,7 @@
 use std::path::Path as LocalPath;
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray, TimestampMicrosecondArray};
+use datafusion::arrow::array::{ArrayRef, AsArray, Int64Array, StringArray, TimestampMicrosecondArray};
 use datafusion::arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimeUnit};
 use datafusion::prelude::{col, lit};
 use serde_json::{Value, json};
@@ -23,12 +23,11 @@ fn schema() -> SchemaRef {
 
 fn rows(ids: &[i64]) -> RecordBatch {
     let names = ids.iter().map(|id| if *id == 99 { Some("x".repeat(100)) } else { Some(format!("n{id}")) });
+    let times = ids.iter().map(|id| (*id != 0).then_some(*id));
     let columns: [ArrayRef; 3] = [
         Arc::new(Int64Array::from(ids.to_vec())),
-        Arc::new(
-            TimestampMicrosecondArray::from_iter(ids.iter().map(|id| (*id != 0).then_some(*id))).with_timezone("UTC"),
-        ),
-        Arc::new(StringArray::from_iter(names)),
+        Arc::new(times.collect::<TimestampMicrosecondArray>().with_timezone("UTC")),
+        Arc::new(names.collect::<StringArray>()),
     ];
     RecordBatch::try_new(schema(), columns.to_vec()).unwrap()
 }
