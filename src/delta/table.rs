@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
@@ -22,11 +22,12 @@ use super::registry::{Registration, SCHEME, StoreRegistry};
 use super::rooted::TableStore;
 use super::snapshot::TableSnapshot;
 use super::store::Stores;
+use super::travel::{Kept, Stamps};
 
 /// How long a store may take to answer the first, small request of an open or a refresh.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long reading a whole log may take once the store has answered: 100,000 files over a slow line.
-const LOG_TIMEOUT: Duration = Duration::from_mins(2);
+pub(super) const LOG_TIMEOUT: Duration = Duration::from_mins(2);
 /// How long an unreachable store is not asked again, so that statements fail fast instead of one after another.
 const UNREACHABLE_REMEMBERED: Duration = Duration::from_secs(1);
 
@@ -48,6 +49,7 @@ struct Shared {
     registry: Arc<StoreRegistry>,
     entries: RwLock<HashMap<TableLocation, Arc<Entry>>>,
     next_id: AtomicU64,
+    kept: SyncMutex<Kept>,
 }
 
 impl Tables {
@@ -58,6 +60,7 @@ impl Tables {
             registry: Arc::default(),
             entries: RwLock::default(),
             next_id: AtomicU64::new(1),
+            kept: SyncMutex::default(),
         }))
     }
 
@@ -80,23 +83,6 @@ impl Tables {
         self.entry(location)?.snapshot(max_staleness).await
     }
 
-    /// The table at an older version (time travel), read from its log each time.
-    ///
-    /// Cancel safe.
-    pub async fn snapshot_at(&self, location: &TableLocation, version: u64) -> Result<Arc<TableSnapshot>, DeltaError> {
-        let entry = self.entry(location)?;
-        let seen = self.latest_seen(location).filter(|seen| seen.version >= version);
-        let newest = match seen {
-            Some(seen) => seen,
-            None => entry.snapshot(Duration::ZERO).await?,
-        };
-        match version.cmp(&newest.version) {
-            std::cmp::Ordering::Equal => Ok(newest),
-            std::cmp::Ordering::Greater => Err(DeltaError::NoSuchVersion { version }),
-            std::cmp::Ordering::Less => entry.at(version).await,
-        }
-    }
-
     /// The newest version that was seen, however old, without asking the store; `None` when the table is not open.
     #[must_use]
     pub fn latest_seen(&self, location: &TableLocation) -> Option<Arc<TableSnapshot>> {
@@ -110,13 +96,21 @@ impl Tables {
     pub fn retain(&self, referenced: &HashSet<TableLocation>) {
         let mut entries = self.0.entries.write().unwrap_or_else(PoisonError::into_inner);
         entries.retain(|location, _| referenced.contains(location));
+        let open: HashSet<String> = entries.values().map(|entry| entry.host().to_owned()).collect();
+        drop(entries);
+        let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|host| open.contains(host));
     }
 
     pub(super) fn stores(&self) -> &Stores {
         &self.0.stores
     }
 
-    fn entry(&self, location: &TableLocation) -> Result<Arc<Entry>, DeltaError> {
+    pub(super) fn kept(&self) -> &SyncMutex<Kept> {
+        &self.0.kept
+    }
+
+    pub(super) fn entry(&self, location: &TableLocation) -> Result<Arc<Entry>, DeltaError> {
         let entries = self.0.entries.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = entries.get(location) {
             return Ok(Arc::clone(entry));
@@ -141,15 +135,20 @@ impl fmt::Debug for Tables {
 }
 
 /// One open table.
-struct Entry {
+pub(super) struct Entry {
     /// Its host is also the first segment of every path.
     registration: Arc<Registration>,
-    store: Arc<dyn ObjectStore>,
-    log_store: LogStoreRef,
-    log_path: Path,
+    pub(super) store: Arc<dyn ObjectStore>,
+    pub(super) log_store: LogStoreRef,
+    pub(super) log_path: Path,
     checked: ArcSwapOption<Checked>,
     /// Held by the one who looks at the log.
     flight: Mutex<Flight>,
+    /// Grows when the whole log is read: the table may have been made anew, and what is remembered of old versions is void.
+    pub(super) epoch: AtomicU64,
+    pub(super) stamps: SyncMutex<Stamps>,
+    /// Held by the one who opens an older version.
+    pub(super) travelling: Mutex<()>,
 }
 
 /// A version, and when the look began that found it to be the newest.
@@ -187,7 +186,25 @@ impl Entry {
         let flight = Mutex::new(Flight { table: DeltaTable::new(log_store.clone()), failure: None });
         let log_path = root.join("_delta_log");
         let registration = registry.register(host, Arc::clone(&store));
-        Ok(Self { registration, store, log_store, log_path, checked: ArcSwapOption::empty(), flight })
+        Ok(Self {
+            registration,
+            store,
+            log_store,
+            log_path,
+            checked: ArcSwapOption::empty(),
+            flight,
+            epoch: AtomicU64::new(0),
+            stamps: SyncMutex::default(),
+            travelling: Mutex::new(()),
+        })
+    }
+
+    pub(super) fn registration(&self) -> Arc<Registration> {
+        Arc::clone(&self.registration)
+    }
+
+    pub(super) fn host(&self) -> &str {
+        self.registration.host()
     }
 
     async fn snapshot(&self, max_staleness: Duration) -> Result<Arc<TableSnapshot>, DeltaError> {
@@ -220,16 +237,6 @@ impl Entry {
         }
     }
 
-    async fn at(&self, version: u64) -> Result<Arc<TableSnapshot>, DeltaError> {
-        let mut table = DeltaTable::new(self.log_store.clone());
-        match within(LOG_TIMEOUT, table.load_version(version)).await {
-            Ok(()) => self.snapshot_of(&table, None).await,
-            // the log begins after the version
-            Err(DeltaError::NotATable | DeltaError::Corrupt { .. }) => Err(DeltaError::NoSuchVersion { version }),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Asks the log for the newest version, at the cost of two small requests when there is no new one.
     async fn look(&self, flight: &mut Flight) -> Result<Arc<TableSnapshot>, DeltaError> {
         let previous = self.checked.load_full().map(|checked| Arc::clone(&checked.snapshot));
@@ -251,6 +258,7 @@ impl Entry {
     async fn open(&self, flight: &mut Flight) -> Result<Arc<TableSnapshot>, DeltaError> {
         // a store that does not answer is noticed by a small request before a large one
         self.last_checkpoint().await?;
+        self.epoch.fetch_add(1, Ordering::AcqRel);
         let mut table = DeltaTable::new(self.log_store.clone());
         within(LOG_TIMEOUT, table.load()).await?;
         let snapshot = self.snapshot_of(&table, None).await?;
@@ -279,7 +287,7 @@ impl Entry {
         Ok(snapshot)
     }
 
-    async fn snapshot_of(
+    pub(super) async fn snapshot_of(
         &self,
         table: &DeltaTable,
         previous: Option<&TableSnapshot>,
@@ -320,7 +328,7 @@ async fn answered<T>(request: impl Future<Output = object_store::Result<T>>) -> 
     }
 }
 
-async fn within<T, E>(limit: Duration, work: impl Future<Output = Result<T, E>>) -> Result<T, DeltaError>
+pub(super) async fn within<T, E>(limit: Duration, work: impl Future<Output = Result<T, E>>) -> Result<T, DeltaError>
 where
     E: Into<DeltaError> + fmt::Display,
 {

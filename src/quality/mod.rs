@@ -197,58 +197,15 @@ impl CheckResult {
 /// Contracts for tests.
 #[cfg(test)]
 pub(crate) mod fixtures {
-    use std::path::PathBuf;
-
-    use crate::catalog::model::{
-        AccessPolicy, Column, Dialect, Discoverable, DomainName, Gate, Governance, Product, ProductId, Sla, SourcePlace,
-    };
+    use crate::catalog::fixtures;
+    use crate::catalog::model::{Column, Product};
 
     pub(crate) fn column(name: &str, logical_type: &str) -> Column {
-        Column {
-            name: name.into(),
-            logical_type: Some(logical_type.into()),
-            physical_type: None,
-            required: false,
-            primary_key: false,
-            unique: false,
-            description: None,
-            business_name: None,
-            synonyms: Vec::new(),
-            pii: false,
-            classification: None,
-            place: SourcePlace::default(),
-        }
+        Column { logical_type: Some(logical_type.to_owned()), ..fixtures::column(name) }
     }
 
     pub(crate) fn product(columns: Vec<Column>) -> Product {
-        Product {
-            id: ProductId("sales.orders".into()),
-            name: "orders".into(),
-            domain: DomainName("sales".into()),
-            owner: "sales@example.com".into(),
-            description: None,
-            version: None,
-            status: "active".into(),
-            classification: None,
-            tags: Vec::new(),
-            sla: Sla::default(),
-            columns,
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-            quality_checks: Vec::new(),
-            governance: Governance {
-                discoverable: Discoverable::Domain,
-                access_policy: AccessPolicy::DomainInternal,
-                row_domain_column: None,
-                row_filter: None,
-                masks: Vec::new(),
-                gate: Gate::Warn,
-                retention: None,
-            },
-            dialect: Dialect::DataMeshV1,
-            contract_path: PathBuf::from("catalog/sales/orders/data_product.yaml"),
-            contract_sha256: "0".into(),
-        }
+        Product { columns, ..fixtures::product("sales.orders") }
     }
 }
 

@@ -278,23 +278,15 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::catalog::model::{CheckKind, CheckSeverity, Location, OutputPort, QualityCheck, SourcePlace};
+    use crate::catalog::fixtures::delta_port;
+    use crate::catalog::model::{CheckKind, CheckSeverity, QualityCheck};
     use crate::delta::fixtures;
     use crate::quality::QualityStatus;
     use crate::quality::fixtures::{column, product};
 
     fn orders(folder: &Path) -> Product {
         let mut product = product(vec![column("id", "bigint"), column("name", "string")]);
-        product.outputs.push(OutputPort {
-            name: "orders".into(),
-            version: None,
-            port_type: None,
-            contract_id: None,
-            format: "delta".into(),
-            location: Some(Location { url: fixtures::location(folder).url, credentials: None }),
-            endpoint: None,
-            place: SourcePlace::default(),
-        });
+        product.outputs.push(delta_port(fixtures::location(folder).url));
         product.quality_checks.push(QualityCheck {
             name: "unique".into(),
             kind: CheckKind::Uniqueness,

@@ -1,4 +1,4 @@
-//! One client's session: settings, prepared statements, portals and the transaction. Built after authentication, shared
+//! One client's session: settings, temporary views, prepared statements, portals and the transaction. Built after authentication, shared
 //! with nobody; what is shared lives in [`Mesh`].
 //!
 //! A statement gets a [`Context`] made here, and what only a session can do comes back as a [`SessionCommand`] and is
@@ -22,11 +22,12 @@ use crate::settings::Settings;
 use crate::statement::classify::{Command, SessionCommand};
 use crate::statement::context::{Context, SessionFacts, SharedSettings};
 use crate::statement::guard::Reads;
+use crate::statement::views::{self, Views};
 use crate::statement::{self, Description, Outcome, Parsed, Rows};
 use budget::{Budget, Held};
 pub use portal::{Portal, PortalState};
 pub use transaction::Status;
-use transaction::Transaction;
+use transaction::{Restored, Transaction};
 
 /// How many named prepared statements a session may hold.
 const PREPARED_STATEMENTS_MAX: usize = 10_000;
@@ -65,6 +66,7 @@ pub struct Session {
     user: String,
     view: View,
     settings: SharedSettings,
+    views: Views,
     facts: SessionFacts,
     statements: HashMap<String, Arc<Prepared>>,
     portals: HashMap<String, Portal>,
@@ -83,6 +85,7 @@ impl Session {
             user: user.to_owned(),
             view,
             settings: SharedSettings::new(settings),
+            views: Views::default(),
             facts: SessionFacts { pid, database },
             statements: HashMap::new(),
             portals: HashMap::new(),
@@ -102,8 +105,8 @@ impl Session {
     /// What a statement that starts now may look at. Who the principal is and what it may see is decided afresh; time and
     /// versions are the transaction's.
     async fn context(&mut self) -> Result<Context> {
-        let settings = &self.settings;
-        self.transaction.open(|| settings.lock().clone());
+        let (settings, views) = (&self.settings, &self.views);
+        self.transaction.open(|| Restored { settings: settings.lock().clone(), views: views.clone() });
         self.view = self.mesh.view(&self.user, Some(&self.view)).await?;
         Ok(Context {
             mesh: Arc::clone(&self.mesh),
@@ -111,6 +114,7 @@ impl Session {
             principal: Arc::clone(&self.view.principal),
             visible: Arc::clone(&self.view.visible),
             settings: self.settings.clone(),
+            views: self.views.clone(),
             pins: self.transaction.pins(),
             reads: Reads::default(),
             transaction_started: self.transaction.started().unwrap_or_else(Utc::now),
@@ -149,8 +153,23 @@ impl Session {
                 let query = Parsed { text: Arc::clone(&parsed.text), command: Command::Query(query) };
                 self.declare(name, &query, parameters, binary, &context).await
             }
+            Outcome::Session(SessionCommand::CreateView(view)) => {
+                let room = self.budget.take(view.name.len() + parsed.text.len())?;
+                self.views = views::define(view, &parsed.text, Arc::new(room), &context).await?;
+                Ok(Executed::Done { tag: "CREATE VIEW".to_owned(), notice: None })
+            }
             Outcome::Session(command) => self.command(command),
         }
+    }
+
+    /// Back to what a transaction or a savepoint began with.
+    fn restore(&mut self, before: Restored) {
+        *self.settings.lock() = before.settings;
+        self.views = before.views;
+    }
+
+    fn now(&self) -> Restored {
+        Restored { settings: self.settings.lock().clone(), views: self.views.clone() }
     }
 
     /// DECLARE: a portal whose statement has started and whose rows FETCH takes.
@@ -309,7 +328,7 @@ impl Session {
     pub fn fail(&mut self) {
         self.portals.clear();
         if let Some(before) = self.transaction.fail() {
-            *self.settings.lock() = before;
+            self.restore(before);
         }
     }
 

@@ -63,6 +63,8 @@ pub use schema::{Stream, Table};
 
 /// How often the small tables are looked at for changes by other servers.
 const POLL_INTERVAL: Duration = Duration::from_millis(800);
+/// How long a start waits for the small tables.
+const START_WAIT_MAX: Duration = Duration::from_secs(2);
 /// How often files are put together, removed, and checkpoints written where there is need.
 const UPKEEP_INTERVAL: Duration = Duration::from_mins(1);
 /// How often files that no version names are looked for.
@@ -126,11 +128,9 @@ impl State {
     /// refused, and everything else works.
     pub async fn open(options: &StateOptions, tables: &Tables) -> std::result::Result<Arc<Self>, StateError> {
         let state = Arc::new(Self::prepare(options, tables, Faults::default())?);
-        for table in &state.small {
-            if let Err(error) = table.poll().await {
-                tracing::error!(cause = %error, table = table.which.name(), "a table of the state cannot be read");
-                state.poll_fails.store(true, Ordering::Relaxed);
-            }
+        // a store that does not answer must not keep the server from starting: until it does, the tables are unknown
+        if tokio::time::timeout(START_WAIT_MAX, state.poll()).await.is_err() {
+            tracing::error!("the store of the state does not answer, so its tables are unknown until it does");
         }
         Ok(state)
     }
@@ -232,7 +232,7 @@ impl State {
         self.small(table).rows()
     }
 
-    /// Changes a small table: `change` gets its newest rows and gives the new ones and an answer. It is asked again
+    /// NewCommit a small table: `change` gets its newest rows and gives the new ones and an answer. It is asked again
     /// when another server was faster. Durable when it returns.
     ///
     /// Not cancel safe: when the call is dropped, the change is there whole or not at all, and which is unknown.
@@ -355,13 +355,19 @@ impl State {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            let polled = futures::future::try_join_all(self.small.iter().map(SmallTable::poll)).await;
-            let failed_before = self.poll_fails.swap(polled.is_err(), Ordering::Relaxed);
-            match polled {
-                Ok(_) if failed_before => tracing::info!("the state's tables can be read again"),
-                Err(cause) if !failed_before => tracing::error!(%cause, "the state's tables cannot be read"),
-                _ => {}
-            }
+            self.poll().await;
+        }
+    }
+
+    /// Looks at the small tables. One that cannot be read keeps nobody from the others.
+    async fn poll(&self) {
+        let polled = futures::future::join_all(self.small.iter().map(SmallTable::poll)).await;
+        let failure = polled.into_iter().find_map(std::result::Result::err);
+        let failed_before = self.poll_fails.swap(failure.is_some(), Ordering::Relaxed);
+        match failure {
+            None if failed_before => tracing::info!("the state's tables can be read again"),
+            Some(cause) if !failed_before => tracing::error!(%cause, "the state's tables cannot be read"),
+            _ => {}
         }
     }
 
@@ -422,11 +428,7 @@ impl State {
     }
 
     fn small(&self, table: Table) -> &SmallTable {
-        let [grants, requests] = self.small.as_slice() else { unreachable!("one for each of Table::ALL") };
-        match table {
-            Table::Grants => grants,
-            Table::AccessRequests => requests,
-        }
+        &self.small[table as usize]
     }
 }
 

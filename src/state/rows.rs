@@ -70,7 +70,7 @@ mod tests {
         assert_eq!(to_records(&[]).unwrap(), Vec::<Value>::new());
         assert_eq!(to_records(&[rows(&[], &schema).unwrap()]).unwrap(), Vec::<Value>::new());
         let audit = json!({
-            "audit_id": "a", "occurred_at": "2026-11-21T09:00:00Z", "kind": "read", "session_id": 7,
+            "audit_id": "a", "occurred_at": "2026-11-21T09:00:00Z", "kind": "read", "generation": 7,
             "policies": ["p", "q"], "masked_columns": [],
         });
         let batch = rows(std::slice::from_ref(&audit), &Stream::Audit.schema()).unwrap();
@@ -90,7 +90,7 @@ mod tests {
         for wrong in [
             with("audit_id", Value::Null),
             with("occurred_at", json!("yesterday")),
-            with("session_id", json!("many")),
+            with("generation", json!("many")),
             with("policies", json!("p")),
             with("unknown", json!(1)),
             json!([1]),

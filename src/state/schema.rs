@@ -20,9 +20,12 @@ pub enum Table {
     Grants,
     /// Who asked for access, and what became of it.
     AccessRequests,
+    /// By which names a contract knew the columns of a table whose columns have ids.
+    ColumnNames,
 }
 
 impl Stream {
+    /// In the order in which they are declared.
     pub const ALL: [Self; 1] = [Self::Audit];
 
     /// The folder under the state's location.
@@ -73,13 +76,15 @@ impl Stream {
 }
 
 impl Table {
-    pub const ALL: [Self; 2] = [Self::Grants, Self::AccessRequests];
+    /// In the order in which they are declared.
+    pub const ALL: [Self; 3] = [Self::Grants, Self::AccessRequests, Self::ColumnNames];
 
     /// The folder under the state's location.
     pub fn name(self) -> &'static str {
         match self {
             Self::Grants => "grants",
             Self::AccessRequests => "access_requests",
+            Self::ColumnNames => "column_names",
         }
     }
 
@@ -108,6 +113,12 @@ impl Table {
                 ("decided_at", Kind::Time, Needed::Sometimes),
                 ("expires_at", Kind::Time, Needed::Sometimes),
                 ("reason", Kind::Text, Needed::Sometimes),
+            ]),
+            Self::ColumnNames => schema(&[
+                ("product_id", Kind::Text, Needed::Always),
+                ("contract_sha256", Kind::Text, Needed::Always),
+                ("column_id", Kind::Number, Needed::Always),
+                ("column_name", Kind::Text, Needed::Always),
             ]),
         }
     }
@@ -139,4 +150,18 @@ fn schema(columns: &[(&str, Kind, Needed)]) -> SchemaRef {
         Field::new(*name, data_type, *needed == Needed::Sometimes)
     });
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_listed_at_its_place_and_has_a_name_of_its_own() {
+        assert!(Stream::ALL.iter().enumerate().all(|(at, stream)| *stream as usize == at));
+        assert!(Table::ALL.iter().enumerate().all(|(at, table)| *table as usize == at));
+        let names: Vec<&str> = Stream::ALL.map(Stream::name).into_iter().chain(Table::ALL.map(Table::name)).collect();
+        assert!(names.iter().enumerate().all(|(at, name)| !names[..at].contains(name)), "{names:?}");
+        assert!(Stream::ALL.iter().all(|stream| stream.schema().field_with_name(stream.time_column()).is_ok()));
+    }
 }

@@ -16,7 +16,7 @@ use super::journal::{Cursor, Journal, Record};
 use super::rows;
 use super::schema::Stream;
 use super::wal::Wal;
-use crate::delta::{Changes, Committed, DeltaError, WrittenFolder, WrittenTable};
+use crate::delta::{Committed, DeltaError, NewCommit, WrittenFolder, WrittenTable};
 
 /// Records of one commit.
 pub(super) const COMMIT_RECORDS_MAX: usize = 10_000;
@@ -73,10 +73,8 @@ impl Streams {
     }
 
     pub(super) fn table(&self, stream: Stream) -> Arc<WrittenTable> {
-        let [(_, audit)] = self.tables.as_slice() else { unreachable!("one for each of Stream::ALL") };
-        match stream {
-            Stream::Audit => Arc::clone(audit),
-        }
+        let (_, table) = &self.tables[stream as usize];
+        Arc::clone(table)
     }
 
     /// Whether files of servers that are gone wait to be read.
@@ -184,7 +182,7 @@ impl Source {
             let rows = rows.map_err(|panic| FlushError::Internal(panic.to_string()))??;
             let add = if rows.num_rows() == 0 { Vec::new() } else { vec![table.write(rows).await?] };
             faults.pass(Step::Commit)?;
-            let changes = Changes {
+            let changes = NewCommit {
                 operation: "WRITE",
                 add,
                 remove: Vec::new(),
@@ -198,7 +196,7 @@ impl Source {
                     self.progress[at] = Some(Progress { base: version, last: Some(last) });
                     return Ok(());
                 }
-                Committed::Outdated => {
+                Committed::Outdated | Committed::Gone => {
                     for file in &changes.add {
                         table.discard(file).await;
                     }

@@ -17,8 +17,8 @@ use tokio::sync::{Mutex, watch};
 
 use super::rows;
 use super::schema::Table;
-use super::{unreadable, unwritten};
-use crate::delta::{Changes, Committed, DeltaError, LiveFile, WrittenFolder, WrittenTable};
+use super::unwritten;
+use crate::delta::{Committed, DeltaError, LiveFile, NewCommit, WrittenFolder, WrittenTable};
 use crate::error::{Error, Result, SqlState};
 
 /// How often a change starts over because another server was faster.
@@ -26,7 +26,7 @@ const CHANGES_TRIED_MAX: u32 = 100;
 /// The longest pause between two attempts.
 const PAUSE_MAX: Duration = Duration::from_millis(200);
 /// Rows of a small table.
-const ROWS_MAX: usize = 100_000;
+const ROWS_MAX: usize = 500_000;
 /// How long what is in memory counts when the store cannot be asked. After that a revocation by another server might have
 /// been missed for too long, and the rows count as unknown.
 const UNASKED_MAX: Duration = Duration::from_secs(30);
@@ -43,6 +43,8 @@ pub(super) struct SmallTable {
     asked: SyncMutex<Instant>,
     /// Whether somebody asks every second.
     watched: AtomicBool,
+    /// Whether the last poll found the rows unknown.
+    outdated: AtomicBool,
     /// Whether the table is there with all columns.
     ensured: AtomicBool,
     /// Held by the one who changes or reads it.
@@ -72,6 +74,7 @@ impl SmallTable {
             seen: ArcSwapOption::empty(),
             asked: SyncMutex::new(Instant::now()),
             watched: AtomicBool::new(false),
+            outdated: AtomicBool::new(false),
             ensured: AtomicBool::new(false),
             turn: Mutex::default(),
             epoch,
@@ -86,10 +89,9 @@ impl SmallTable {
 
     /// The rows as last seen.
     pub(super) fn rows<T: DeserializeOwned>(&self) -> Result<(u64, Vec<T>)> {
-        let Some(seen) = self.seen.load_full() else { return Err(unreadable(&"it was never read")) };
-        let asked = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.watched.load(Ordering::Relaxed) && asked.elapsed() > UNASKED_MAX {
-            return Err(unreadable(&"its store has not answered for too long"));
+        let Some(seen) = self.seen.load_full() else { return Err(unknown("it was never read")) };
+        if self.is_outdated() {
+            return Err(unknown("its store has not answered for too long"));
         }
         Ok((seen.version.unwrap_or(0), parsed(&seen.rows)?))
     }
@@ -101,10 +103,21 @@ impl SmallTable {
 
     /// Looks whether another server has changed it. Leaves out a turn while somebody else has it.
     pub(super) async fn poll(&self) -> std::result::Result<(), DeltaError> {
-        match self.turn.try_lock() {
+        let polled = match self.turn.try_lock() {
             Ok(_turn) => self.look().await.map(drop),
             Err(_) => Ok(()),
+        };
+        // rows that have become unknown are another state of the table, and so are those that are known again
+        let outdated = self.is_outdated();
+        if self.outdated.swap(outdated, Ordering::Relaxed) != outdated {
+            self.epoch.send_modify(|epoch| *epoch += 1);
         }
+        polled
+    }
+
+    fn is_outdated(&self) -> bool {
+        let asked = *self.asked.lock().unwrap_or_else(PoisonError::into_inner);
+        self.watched.load(Ordering::Relaxed) && asked.elapsed() > UNASKED_MAX
     }
 
     pub(super) async fn update<T, R>(&self, change: impl Fn(Vec<T>) -> Result<(Vec<T>, R)> + Send) -> Result<R>
@@ -138,27 +151,32 @@ impl SmallTable {
                 0 => Vec::new(),
                 _ => vec![self.table.write(batch).await.map_err(|e| unwritten(&e))?],
             };
-            let changes =
-                Changes { operation: "WRITE", add, remove: seen.files.clone(), transaction: None, changes_data: true };
+            let changes = NewCommit {
+                operation: "WRITE",
+                add,
+                remove: seen.files.clone(),
+                transaction: None,
+                changes_data: true,
+            };
             match self.table.commit_on(version, &changes).await {
                 Ok(Committed::At(version)) => {
                     let files = changes.add.into_iter().map(LiveFile::from).collect();
                     self.show(Seen { version: Some(version), files, rows });
                     return Ok(answer);
                 }
-                Ok(Committed::Outdated) => {
+                Ok(lost @ (Committed::Outdated | Committed::Gone)) => {
                     for file in &changes.add {
                         self.table.discard(file).await;
+                    }
+                    if lost == Committed::Gone {
+                        // what was read of it counts no more
+                        self.ensured.store(false, Ordering::Relaxed);
+                        self.seen.store(None);
                     }
                     tokio::time::sleep(
                         PAUSE_MAX.min(Duration::from_millis(u64::from(attempt))).mul_f32(rand::random()),
                     )
                     .await;
-                }
-                // the log was emptied: what was read of it counts no more
-                Err(DeltaError::NoSuchVersion { .. }) => {
-                    self.ensured.store(false, Ordering::Relaxed);
-                    self.seen.store(None);
                 }
                 Err(error) => return Err(unwritten(&error)),
             }
@@ -218,6 +236,13 @@ impl SmallTable {
     }
 }
 
+/// Said to everybody who asks, while the cause is logged once.
+fn unknown(reason: &'static str) -> Error {
+    Error::new(SqlState::IO_ERROR, "the server's own state cannot be read")
+        .detail(reason)
+        .hint("The server's log has the cause.")
+}
+
 fn parsed<T: DeserializeOwned>(rows: &[Value]) -> Result<Vec<T>> {
     rows.iter().map(|row| T::deserialize(row).map_err(Error::internal)).collect()
 }
@@ -245,8 +270,16 @@ mod tests {
         let long_ago = Instant::now().checked_sub(UNASKED_MAX + Duration::from_secs(1)).unwrap();
         *table.asked.lock().unwrap() = long_ago;
         assert_eq!(table.rows::<Value>().unwrap_err().sqlstate(), SqlState::IO_ERROR);
+        let mut epoch = table.epoch.subscribe();
+        let turn = table.turn.lock().await;
         table.poll().await.unwrap();
-        assert!(table.rows::<Value>().is_ok());
+        assert!(epoch.has_changed().unwrap(), "who holds on to the rows hears that they are unknown");
+        epoch.mark_unchanged();
+        table.poll().await.unwrap();
+        assert!(!epoch.has_changed().unwrap());
+        drop(turn);
+        table.poll().await.unwrap();
+        assert!(table.rows::<Value>().is_ok() && epoch.has_changed().unwrap());
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@
 //! [`Outcome::Session`].
 
 mod allowed;
+mod as_of;
 pub mod bind;
 pub mod classify;
 mod command;
@@ -23,6 +24,8 @@ pub mod parse;
 mod run;
 mod sized;
 pub mod system;
+mod travel;
+pub mod views;
 
 use std::sync::Arc;
 

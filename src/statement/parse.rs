@@ -10,12 +10,12 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
 use super::classify::{Command, classify};
-use super::limits;
+use super::{as_of, limits};
 use crate::access::tokens::tokens;
 use crate::error::{Error, Result, SqlState};
 
 /// How deeply parentheses and subqueries may nest: the parser's own count. Chains of operators are counted by `limits`.
-const RECURSION_DEPTH_MAX: usize = 200;
+pub(super) const RECURSION_DEPTH_MAX: usize = 200;
 /// How many statements one simple query may hold.
 const STATEMENTS_PER_QUERY_MAX: usize = 1_000;
 
@@ -35,9 +35,11 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>> {
     let shared: Arc<str> = Arc::from(text);
     let tokens = tokens(text).map_err(|e| syntax_error(&e.message, position(text, e.location)))?;
     limits::check_tokens(&tokens)?;
+    let (tokens, clauses) = as_of::take(tokens).map_err(|e| parser_error(e, text))?;
     let mut parser =
         Parser::new(&PostgreSqlDialect {}).with_recursion_limit(RECURSION_DEPTH_MAX).with_tokens_with_locations(tokens);
-    let statements = parse_all(&mut parser, text)?;
+    let mut statements = parse_all(&mut parser, text)?;
+    clauses.put_into(&mut statements).map_err(|misplaced| near(&misplaced, text))?;
     statements
         .into_iter()
         .map(|statement| Ok(Parsed { text: Arc::clone(&shared), command: classify(statement)? }))

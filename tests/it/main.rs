@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where something is not as it should be, helpers included")]
 
+mod attacks;
 mod discovery;
 mod encoding;
 mod freshness;
 mod limits;
+mod masks;
+mod portals;
 mod postgres;
 mod protocol;
 mod raw;
@@ -18,3 +21,4 @@ mod tidy;
 mod tls;
 mod tokio_client;
 mod transactions;
+mod twin;

@@ -1,7 +1,7 @@
 //! A real PostgreSQL beside the tests, to compare with.
 //!
-//! It owns finding the binaries, one instance per test binary in a temporary folder, and a raw protocol client that
-//! shows the bytes of each value. Where no PostgreSQL is installed it says so and counts the skipped tests.
+//! It owns finding the binaries, one instance per test binary in a temporary folder, conversations held with both, and a raw
+//! protocol client that shows the bytes of each value. Where no PostgreSQL is installed it says so and counts the skipped tests.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -12,6 +12,9 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+use crate::raw::{self, Login, Stream};
+use crate::serving::shared;
 
 /// How many tests had no PostgreSQL to compare with.
 pub static SKIPPED: AtomicU64 = AtomicU64::new(0);
@@ -34,6 +37,23 @@ pub fn instance() -> Option<&'static Postgres> {
         eprintln!("skipped: no PostgreSQL found ({count} tests so far)");
     }
     found
+}
+
+/// A client of either server.
+pub type Anyone = raw::Client<Box<dyn Stream>>;
+
+/// Holds a conversation with pgmesh, and the same one with PostgreSQL.
+pub async fn everywhere(conversation: impl AsyncFn(&mut Anyone)) {
+    let mut mesh =
+        raw::Client::over(Box::new(tokio::net::TcpStream::connect(shared().address).await.unwrap()) as Box<dyn Stream>);
+    mesh.startup(&Login::sample("sales_analyst")).await.unwrap();
+    conversation(&mut mesh).await;
+    let Some(postgres) = instance() else { return };
+    let stream: Box<dyn Stream> = Box::new(tokio::net::UnixStream::connect(postgres.socket()).await.unwrap());
+    let mut original = raw::Client::over(stream);
+    original.startup(&Login { database: "postgres", ..Login::sample("postgres") }).await.unwrap();
+    eprintln!("the same with PostgreSQL");
+    conversation(&mut original).await;
 }
 
 impl Postgres {

@@ -9,9 +9,11 @@ use std::time::Duration;
 use chrono::Utc;
 use pgmesh::delta::{Stores, Tables};
 use pgmesh::error::{Result, SqlState};
+use pgmesh::server::Server;
 use pgmesh::state::{State, StateOptions, Stream, Table};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
 
 use crate::raw::Client;
 use crate::serving::{self, Serving};
@@ -127,6 +129,22 @@ async fn a_read_only_disk_can_be_read() {
     record(&state, 3).await.unwrap();
     request(&state, "second").await.unwrap();
     assert_eq!(state.stream(Stream::Audit).await.unwrap().row_count, Some(2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_stops_leaves_its_records_in_their_table() {
+    let folder = TempDir::new().unwrap();
+    let mut config = serving::config();
+    config.state = Some(folder.path().to_string_lossy().into_owned());
+    let server = Server::start(&config).await.unwrap();
+    let (state, stop) = (std::sync::Arc::clone(&server.mesh().state), CancellationToken::new());
+    let serving = tokio::spawn(server.run(stop.clone()));
+    record(&state, 1).await.unwrap();
+    stop.cancel();
+    serving.await.unwrap();
+    let tables = Tables::new(Stores::default());
+    let audit = tables.snapshot(&state.location_of_stream(Stream::Audit), Duration::ZERO).await.unwrap();
+    assert!(audit.row_count.unwrap() >= 1, "nobody had to recover anything");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -62,7 +62,7 @@ impl LiveFile {
 
 /// What one commit changes.
 #[derive(Clone, Debug)]
-pub struct Changes {
+pub struct NewCommit {
     /// What the log calls it: `WRITE`, `OPTIMIZE`, `DELETE`.
     pub operation: &'static str,
     pub add: Vec<NewFile>,
@@ -73,7 +73,7 @@ pub struct Changes {
     pub changes_data: bool,
 }
 
-impl Changes {
+impl NewCommit {
     /// The commit file. Its bytes are like no other's, so that a writer knows its own again.
     pub(super) fn to_commit(&self) -> String {
         let now = Utc::now().timestamp_millis();

@@ -22,7 +22,7 @@ use object_store::{ObjectStore, ObjectStoreExt, ObjectStoreScheme, PutMode, PutO
 use tokio::time::timeout;
 use url::Url;
 
-pub use self::actions::{Changes, LiveFile, NewFile};
+pub use self::actions::{LiveFile, NewCommit, NewFile};
 pub use self::table::{Committed, Newest, WrittenTable};
 use super::error::{DeltaError, scrub};
 use super::store::Folder;

@@ -19,7 +19,7 @@ use tokio::sync::Mutex;
 use url::Url;
 use uuid::Uuid;
 
-use super::actions::{self, Changes, LiveFile, NewFile};
+use super::actions::{self, LiveFile, NewCommit, NewFile};
 use super::{ANSWER_TIMEOUT, FILE_TIMEOUT, WrittenFolder, found, not_written, within};
 use crate::delta::commits::commit_path;
 use crate::delta::error::{DeltaError, scrub};
@@ -54,6 +54,9 @@ pub enum Committed {
     At(u64),
     /// Somebody else changed what it was based on. Nothing happened.
     Outdated,
+    /// The log no longer has the version that it was based on: somebody has removed or emptied it. Nothing happened, since a
+    /// log with a hole could not be read.
+    Gone,
 }
 
 impl WrittenTable {
@@ -174,8 +177,10 @@ impl WrittenTable {
     }
 
     /// Commits as the version after `base`, which must be the newest, and on no other.
-    pub async fn commit_on(&self, base: u64, changes: &Changes) -> Result<Committed, DeltaError> {
-        self.check_base(base).await?;
+    pub async fn commit_on(&self, base: u64, changes: &NewCommit) -> Result<Committed, DeltaError> {
+        if self.is_gone(base).await? {
+            return Ok(Committed::Gone);
+        }
         let commit = changes.to_commit();
         match self.put_commit(base + 1, &commit).await? {
             None => Ok(Committed::At(base + 1)),
@@ -185,8 +190,10 @@ impl WrittenTable {
 
     /// Commits as a version after `base`, behind what others have committed, unless one of them did what the changes
     /// are based on: came further with the same application, removed one of the same files, changed the schema.
-    pub async fn commit_after(&self, base: u64, changes: &Changes) -> Result<Committed, DeltaError> {
-        self.check_base(base).await?;
+    pub async fn commit_after(&self, base: u64, changes: &NewCommit) -> Result<Committed, DeltaError> {
+        if self.is_gone(base).await? {
+            return Ok(Committed::Gone);
+        }
         let commit = changes.to_commit();
         let application = changes.transaction.as_ref().map(|(application, _)| application.to_string());
         for version in base + 1..=base + COMMITS_FOLLOWED_MAX {
@@ -201,13 +208,12 @@ impl WrittenTable {
         Ok(Committed::Outdated)
     }
 
-    /// A log that was emptied under a running server must not go on with a hole in it.
-    async fn check_base(&self, base: u64) -> Result<(), DeltaError> {
+    async fn is_gone(&self, base: u64) -> Result<bool, DeltaError> {
         if self.has_version(base).await? {
-            return Ok(());
+            return Ok(false);
         }
         *self.read.lock().await = DeltaTable::new(self.log_store.clone());
-        Err(DeltaError::NoSuchVersion { version: base })
+        Ok(true)
     }
 
     /// `None` when it is put; else what is there already. A put whose answer got lost finds its own bytes there.

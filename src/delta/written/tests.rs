@@ -43,8 +43,8 @@ async fn made(folder: &TempDir) -> WrittenTable {
     table
 }
 
-fn appended(file: NewFile) -> Changes {
-    Changes { operation: "WRITE", add: vec![file], remove: vec![], transaction: None, changes_data: true }
+fn appended(file: NewFile) -> NewCommit {
+    NewCommit { operation: "WRITE", add: vec![file], remove: vec![], transaction: None, changes_data: true }
 }
 
 async fn ids(table: &WrittenTable) -> Vec<i64> {
@@ -121,7 +121,7 @@ async fn an_append_follows_others_unless_they_did_its_work() {
     let application = Uuid::new_v4();
     let write = async |id: i64, application: Option<Uuid>| {
         let transaction = application.map(|application| (application, id as u64));
-        Changes { transaction, ..appended(table.write(rows(&[id])).await.unwrap()) }
+        NewCommit { transaction, ..appended(table.write(rows(&[id])).await.unwrap()) }
     };
     assert_eq!(table.commit_after(0, &write(1, Some(application)).await).await.unwrap(), Committed::At(1));
     assert_eq!(table.commit_after(0, &write(2, Some(Uuid::new_v4())).await).await.unwrap(), Committed::At(2));
@@ -130,7 +130,7 @@ async fn an_append_follows_others_unless_they_did_its_work() {
     assert_eq!(table.transaction(application).await.unwrap(), Some(4));
     assert_eq!(table.transaction(Uuid::nil()).await.unwrap(), None);
     let newest = table.newest().await.unwrap().unwrap();
-    let removal = |at: usize| Changes { add: vec![], remove: vec![newest.files[at].clone()], ..appended_nothing() };
+    let removal = |at: usize| NewCommit { add: vec![], remove: vec![newest.files[at].clone()], ..appended_nothing() };
     assert_eq!(table.commit_after(3, &removal(0)).await.unwrap(), Committed::At(4));
     assert_eq!(table.commit_after(3, &removal(1)).await.unwrap(), Committed::At(5));
     assert_eq!(table.commit_after(3, &removal(0)).await.unwrap(), Committed::Outdated, "it is gone already");
@@ -142,8 +142,8 @@ async fn an_append_follows_others_unless_they_did_its_work() {
     assert_eq!(table.commit_after(6, &write(5, None).await).await.unwrap(), Committed::At(7));
 }
 
-fn appended_nothing() -> Changes {
-    Changes { operation: "DELETE", add: vec![], remove: vec![], transaction: None, changes_data: true }
+fn appended_nothing() -> NewCommit {
+    NewCommit { operation: "DELETE", add: vec![], remove: vec![], transaction: None, changes_data: true }
 }
 
 #[tokio::test]
@@ -188,7 +188,7 @@ async fn a_log_that_is_gone_is_not_continued() {
     table.newest().await.unwrap();
     std::fs::remove_dir_all(folder.path().join("t")).unwrap();
     for outcome in [table.commit_on(0, &appended(file.clone())).await, table.commit_after(0, &appended(file)).await] {
-        assert_eq!(outcome, Err(DeltaError::NoSuchVersion { version: 0 }));
+        assert_eq!(outcome, Ok(Committed::Gone));
     }
     assert!(table.newest().await.unwrap().is_none());
 }
@@ -223,7 +223,7 @@ async fn a_checkpoint_stands_for_the_log_and_remembers_transactions() {
     let application = Uuid::new_v4();
     for id in 1..=6 {
         let file = table.write(rows(&[id])).await.unwrap();
-        let changes = Changes { transaction: Some((application, id as u64)), ..appended(file) };
+        let changes = NewCommit { transaction: Some((application, id as u64)), ..appended(file) };
         table.commit_after(0.max(id as u64 - 1), &changes).await.unwrap();
     }
     let log = folder.path().join("t/_delta_log");

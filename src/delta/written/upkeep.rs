@@ -11,7 +11,7 @@ use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use serde::Deserialize;
 
-use super::actions::{Changes, LiveFile, fitted};
+use super::actions::{LiveFile, NewCommit, fitted};
 use super::table::{Committed, WrittenTable, joined};
 use super::{ANSWER_TIMEOUT, FILE_TIMEOUT, found, within};
 use crate::delta::error::DeltaError;
@@ -26,7 +26,7 @@ impl WrittenTable {
             }
         }
         let merged = self.write(joined(&batches, schema)?).await?;
-        let changes = Changes {
+        let changes = NewCommit {
             operation: "OPTIMIZE",
             add: vec![merged.clone()],
             remove: files,
@@ -34,7 +34,7 @@ impl WrittenTable {
             changes_data: false,
         };
         let committed = self.commit_after(base, &changes).await?;
-        if committed == Committed::Outdated {
+        if !matches!(committed, Committed::At(_)) {
             self.discard(&merged).await;
         }
         Ok(committed)
@@ -43,7 +43,7 @@ impl WrittenTable {
     /// Removes files of version `base` with all their rows. `Outdated`: another server was faster.
     pub async fn expire(&self, base: u64, files: Vec<LiveFile>) -> Result<Committed, DeltaError> {
         let changes =
-            Changes { operation: "DELETE", add: Vec::new(), remove: files, transaction: None, changes_data: true };
+            NewCommit { operation: "DELETE", add: Vec::new(), remove: files, transaction: None, changes_data: true };
         self.commit_after(base, &changes).await
     }
 
