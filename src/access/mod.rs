@@ -23,6 +23,8 @@ pub mod leakproof;
 pub mod lint;
 pub mod mask;
 pub mod principal;
+#[cfg(test)]
+mod recorder;
 mod scan;
 pub mod scope;
 pub mod secure;

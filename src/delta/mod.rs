@@ -36,6 +36,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod travel;
+#[cfg(test)]
+mod travel_tests;
 
 pub use changes::Changes;
 pub use error::DeltaError;

@@ -35,7 +35,7 @@ use crate::delta::{At, Changes, Commit, DeltaError, TableLocation, TableSnapshot
 use crate::engine::Engine;
 use crate::error::{Error, Result, SqlState};
 use crate::quality::Scores;
-use crate::quality::runner::{self, EachProduct};
+use crate::quality::runner::{self, CurrentCatalog};
 use crate::settings::moment;
 use crate::state::State;
 use crate::telemetry::Progress;
@@ -241,13 +241,13 @@ impl Mesh {
     /// Watches the folder, measures quality, keeps the state and drops tables that left, until the server stops.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let watch = Arc::clone(&self.catalog).watch(shutdown.clone());
-        let each_product: Arc<EachProduct> = Arc::new({
+        let current: Arc<CurrentCatalog> = Arc::new({
             let catalog = Arc::clone(&self.catalog);
-            move |visit: &mut dyn FnMut(&Product)| catalog.current().catalog.products.values().for_each(visit)
+            move || catalog.current()
         });
         let state = SessionState::clone(self.engine.base());
-        let scores = Arc::clone(&self.scores);
-        let measuring = runner::run(self.tables.clone(), each_product, state, scores, shutdown.clone());
+        let (tables, scores) = (self.tables.clone(), Arc::clone(&self.scores));
+        let measuring = runner::run(tables, current, self.catalog.subscribe(), state, scores, shutdown.clone());
         let measure = self.engine.workers().spawn(measuring);
         let keep = Arc::clone(&self.state).run(shutdown.clone());
         let forget = Arc::clone(&self).follow_reloads(shutdown);

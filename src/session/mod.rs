@@ -226,7 +226,7 @@ impl Session {
             self.statements.remove("");
         }
         let room = self.budget.take(name.len() + sql.len())?;
-        let mut parsed = statement::parse(sql)?;
+        let mut parsed = statement::parse(sql, &self.mesh.engine).await?;
         if parsed.len() > 1 {
             return Err(Error::new(
                 SqlState::SYNTAX_ERROR,

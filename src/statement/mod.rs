@@ -39,10 +39,15 @@ use classify::{Command, SessionCommand};
 use context::Context;
 pub use fault::from_engine;
 use guard::Guard;
-pub use parse::{Parsed, parse};
+pub use parse::Parsed;
 
 use crate::access::lint::Secured;
+use crate::engine::Engine;
 use crate::error::{Report, Result};
+
+/// A longer text is parsed where statements are planned: 64 MiB of it would keep a thread that serves connections busy for
+/// a second. This much takes about as long as answering a small query does.
+const PARSED_AT_ONCE_BYTES_MAX: usize = 64 * 1024;
 
 /// What a client learns about a statement before it runs (ParameterDescription and RowDescription).
 #[derive(Clone, Debug)]
@@ -74,6 +79,18 @@ pub struct Rows {
     pub tag: &'static str,
     /// Looks before every batch whether it may still be sent; `None` for rows that no policy is about.
     pub guard: Option<Guard>,
+}
+
+/// Splits and parses a query string (see [`parse::parse`]), a long one away from the threads that serve connections.
+///
+/// # Errors
+/// As [`parse::parse`].
+pub async fn parse(text: &str, engine: &Engine) -> Result<Vec<Parsed>> {
+    if text.len() <= PARSED_AT_ONCE_BYTES_MAX {
+        return parse::parse(text);
+    }
+    let text: Arc<str> = Arc::from(text);
+    engine.plan(async { parse::parse(text) }).await
 }
 
 /// Finds out parameters and columns without running anything. `declared` are the types that the client gave.

@@ -16,7 +16,7 @@ use super::classify::{Command, classify};
 use privileges::Privileges;
 
 use super::{as_of, limits};
-use crate::access::tokens::tokens;
+use crate::access::tokens::tokens_up_to;
 use crate::error::{Error, Result, SqlState};
 
 /// How deeply parentheses and subqueries may nest: the parser's own count. Chains of operators are counted by `limits`.
@@ -35,10 +35,14 @@ pub struct Parsed {
 /// Splits and parses a query string. An empty string yields no statement.
 ///
 /// # Errors
-/// `42601` with the position, `54001` for nesting too deep, `0A000` or `25006` for what pgmesh does not run.
-pub fn parse(text: &str) -> Result<Vec<Parsed>> {
-    let shared: Arc<str> = Arc::from(text);
-    let tokens = tokens(text).map_err(|e| syntax_error(&e.message, position(text, e.location)))?;
+/// `42601` with the position, `54001` for nesting too deep or too many tokens, `0A000` or `25006` for what pgmesh does not
+/// run.
+pub fn parse(text: impl Into<Arc<str>>) -> Result<Vec<Parsed>> {
+    let shared: Arc<str> = text.into();
+    let text = &*shared;
+    let tokens = tokens_up_to(limits::TOKENS_MAX, text)
+        .map_err(|e| syntax_error(&e.message, position(text, e.location)))?
+        .ok_or_else(limits::too_many_tokens)?;
     limits::check_tokens(&tokens)?;
     let (tokens, clauses) = as_of::take(tokens).map_err(|e| parser_error(e, text))?;
     let mut parser =
@@ -209,8 +213,13 @@ mod tests {
     #[test]
     fn nesting_is_bounded() {
         let deep = format!("select {}1{}", "(".repeat(5_000), ")".repeat(5_000));
-        assert_eq!(parse(&deep).unwrap_err().sqlstate(), SqlState::STATEMENT_TOO_COMPLEX);
+        assert_eq!(parse(deep).unwrap_err().sqlstate(), SqlState::STATEMENT_TOO_COMPLEX);
         let many = "select 1;".repeat(STATEMENTS_PER_QUERY_MAX + 1);
-        assert_eq!(parse(&many).unwrap_err().sqlstate(), SqlState::STATEMENT_TOO_COMPLEX);
+        assert_eq!(parse(many).unwrap_err().sqlstate(), SqlState::STATEMENT_TOO_COMPLEX);
+        let error = parse(",".repeat(limits::TOKENS_MAX + 1)).unwrap_err();
+        assert_eq!(
+            (error.sqlstate(), error.message()),
+            (SqlState::STATEMENT_TOO_COMPLEX, "a query may have 200000 tokens")
+        );
     }
 }
