@@ -20,6 +20,7 @@
 //! that would take the whole mesh away for the sake of a few records: what can be read of it goes to the tables, the file is
 //! kept, and an ERROR in the log says which records are missing.
 
+pub mod audit;
 mod compact;
 mod faults;
 mod frame;

@@ -16,9 +16,9 @@ pub enum Stream {
 /// Tables that are small, and rewritten whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Table {
-    /// Who was given which privilege.
+    /// Who was given which privilege, beside those whose request was approved.
     Grants,
-    /// Who asked for access, and what became of it.
+    /// Who asked for access, and what became of it: an approved one is a grant.
     AccessRequests,
     /// By which names a contract knew the columns of a table whose columns have ids.
     ColumnNames,
@@ -113,6 +113,8 @@ impl Table {
                 ("decided_at", Kind::Time, Needed::Sometimes),
                 ("expires_at", Kind::Time, Needed::Sometimes),
                 ("reason", Kind::Text, Needed::Sometimes),
+                ("revoked_by", Kind::Text, Needed::Sometimes),
+                ("revoked_at", Kind::Time, Needed::Sometimes),
             ]),
             Self::ColumnNames => schema(&[
                 ("product_id", Kind::Text, Needed::Always),

@@ -2,6 +2,7 @@
 
 use super::expression::Scope;
 use super::facts::TABLES;
+use super::query;
 use super::statement::Maker;
 
 /// Relations of the catalog with the columns that do not tell when something was measured or loaded.
@@ -202,6 +203,26 @@ pub fn session(maker: &mut Maker<'_>) -> Vec<String> {
     let source = maker.source();
     let (read, name, key) = (source.facts.sql_name(), source.facts.name, source.facts.key());
     let one = |sql: &str| vec![sql.to_owned()];
+    if maker.known.abilities.views && maker.random.chance(25) {
+        let query = query::ordered_query(maker);
+        let create = format!("create temporary view v as {}", query.sql);
+        let uses = *maker.random.pick(&[
+            "select * from v",
+            "select count(*) from v",
+            "explain select * from v",
+            "select v.* from v",
+        ]);
+        return vec![create, uses.to_owned(), "drop view if exists v".to_owned()];
+    }
+    if maker.known.abilities.travel && maker.random.chance(20) {
+        let moment = maker.moment().replace(" timestamp as of ", "").replace(" version as of ", "");
+        let moment = if moment.starts_with('\'') { moment } else { "'2026-05-28 20:29:00+00'".to_owned() };
+        return vec![
+            format!("set mesh.as_of = {moment}"),
+            format!("select count(*), max({key}) from {read}"),
+            "reset mesh.as_of".to_owned(),
+        ];
+    }
     match maker.random.below(12) {
         0 => one("show all"),
         1 => one(&format!(

@@ -222,14 +222,15 @@ impl Table {
             return json!({ "minReaderVersion": 3, "minWriterVersion": 7,
                 "readerFeatures": ["deletionVectors"], "writerFeatures": ["deletionVectors"] });
         }
-        json!({ "minReaderVersion": 1, "minWriterVersion": 2 })
+        json!({ "minReaderVersion": 1, "minWriterVersion": 4 })
     }
 
     fn metadata(&self) -> Value {
         let field = |(name, kind): &(String, Kind)| json!({ "name": name, "type": kind.delta(), "nullable": true, "metadata": {} });
         let fields: Vec<Value> = self.columns.iter().map(field).collect();
         let id = self.name.bytes().fold(7_u64, |hash, byte| hash.wrapping_mul(31).wrapping_add(u64::from(byte)));
-        let configuration = if self.deletes { json!({ "delta.enableDeletionVectors": "true" }) } else { json!({}) };
+        let property = if self.deletes { "delta.enableDeletionVectors" } else { "delta.enableChangeDataFeed" };
+        let configuration = json!({ property: "true" });
         json!({
             "id": format!("00000000-0000-4000-8000-{:012x}", id & 0xffff_ffff_ffff),
             "format": { "provider": "parquet", "options": {} },

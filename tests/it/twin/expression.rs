@@ -45,7 +45,7 @@ impl Maker<'_> {
             return None;
         }
         let (source, column) = *self.random.pick(&found);
-        if self.known.rows_only && column.masked == Some("hash") {
+        if !self.known.abilities.hashes && column.masked == Some("hash") {
             return None;
         }
         self.touches.masked |= column.masked.is_some();
@@ -369,7 +369,7 @@ impl Maker<'_> {
 
 /// A difference to an extreme would overflow for rows that are shown too, each with a message of its own.
 fn near(constant: &str) -> String {
-    let is_near = constant.trim_matches(['(', ')']).parse::<i64>().is_ok_and(|number| number.abs() < 1 << 40);
+    let is_near = constant.trim_matches(['(', ')']).parse::<i64>().is_ok_and(|number| number.unsigned_abs() < 1 << 40);
     if is_near { constant.to_owned() } else { "77777".to_owned() }
 }
 

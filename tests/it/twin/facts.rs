@@ -65,6 +65,7 @@ pub const ORDERS: Facts = Facts {
         masked("email", Kind::Text, "partial"),
         masked("ssn", Kind::Text, "redact"),
         masked("bonus", Kind::Int, "null"),
+        masked("grade", Kind::Int, "grade"),
     ],
     partition: None,
     deletes: false,
@@ -85,7 +86,7 @@ pub const PEOPLE: Facts = Facts {
         column("hired", Kind::Date),
         column("note", Kind::Text),
         masked("name", Kind::Text, "hash"),
-        masked("phone", Kind::Text, "partial"),
+        masked("phone", Kind::Text, "ends"),
         masked("bonus", Kind::Int, "null"),
     ],
     partition: None,
@@ -125,6 +126,7 @@ pub const LEADS: Facts = Facts {
         column("budget", Kind::Decimal),
         column("note", Kind::Text),
         masked("contact", Kind::Text, "redact"),
+        masked("postcode", Kind::Text, "left"),
     ],
     partition: Some("region"),
     deletes: false,
@@ -294,11 +296,21 @@ impl Facts {
     pub fn covered(column: &Column, base: &mut Random, own: &mut Random) -> Value {
         match column.masked {
             Some("hash") => shown(column, base),
-            Some("partial") => {
-                let first = *base.pick(&["a", "b", "ü"]);
+            Some(mask @ ("partial" | "ends" | "left")) => {
                 let rest: String = (0..=own.below(12)).map(|_| *own.pick(&['q', 'w', 'é', '7', '-', ' '])).collect();
-                json!(format!("{first}{rest}"))
+                let first = *base.pick(&["a", "b", "ü"]);
+                json!(match mask {
+                    "partial" => format!("{first}{rest}"),
+                    "left" => format!("{first}{}{rest}", base.below(10)),
+                    _ => format!("{first}{}{rest}{}", base.below(10), base.between(10, 99)),
+                })
             }
+            // what the mask shows is whether it is greater than 2000
+            Some("grade") => match (base.chance(50), own.chance(20)) {
+                (true, _) => json!(own.pick(&[2_001, 77_777, i64::MAX])),
+                (false, true) => Value::Null,
+                (false, false) => json!(own.pick(&[2_000, 0, -1, i64::MIN + 1])),
+            },
             _ => unseen(column.kind, own),
         }
     }

@@ -27,6 +27,7 @@ enum Shape {
     DistinctOn,
     Order,
     Nested,
+    Changes,
 }
 
 const SHAPES: &[(usize, Shape)] = &[
@@ -43,6 +44,7 @@ const SHAPES: &[(usize, Shape)] = &[
     (3, Shape::DistinctOn),
     (5, Shape::Order),
     (3, Shape::Nested),
+    (4, Shape::Changes),
 ];
 
 pub fn query(maker: &mut Maker<'_>) -> Query {
@@ -129,7 +131,8 @@ fn shaped(maker: &mut Maker<'_>, shape: Shape) -> Query {
             );
             Query { sql, ordered: true, fenced_everywhere: fenced }
         }
-        Shape::Order => {
+        Shape::Changes if maker.known.abilities.travel => changes(maker, &scope.sources[0]),
+        Shape::Order | Shape::Changes => {
             let (key, by) = (key(&scope.sources[0]), maker.scalar(&scope, 2));
             let condition = optional_where(maker, &scope, 50);
             let direction = *maker.random.pick(&["", " desc", " nulls first", " desc nulls last"]);
@@ -413,4 +416,31 @@ fn window(maker: &mut Maker<'_>, scope: &Scope, from: &str) -> Query {
     let sql = format!("select {key}, {call} over ({partition}order by {key}{frame}) as w from {from}{condition}");
     let sql = if maker.random.chance(20) { format!("select * from ({sql}) s where w is not null") } else { sql };
     finish(maker, &sql, 2, fenced)
+}
+
+/// What changed between versions, or when it was changed.
+fn changes(maker: &mut Maker<'_>, source: &Source) -> Query {
+    let (name, key) = (source.facts.sql_name(), source.facts.key());
+    let fenced = source.facts.is_fenced();
+    if maker.random.chance(25) && !maker.known.rows_only {
+        let columns = *maker.random.pick(&["*", "version, operation", "count(*)", "max(version)"]);
+        let sql = format!("select {columns} from table_history('{name}') order by 1");
+        return Query { sql, ordered: true, fenced_everywhere: fenced };
+    }
+    let (from, to) = (maker.random.below(4), maker.random.below(5));
+    let scope = Scope { sources: vec![source.clone()] };
+    let bounds = if maker.random.chance(70) { format!("{from}, {}", to.max(from)) } else { from.to_string() };
+    let value = maker.scalar(&scope, 1);
+    let alias = &source.alias;
+    let condition = optional_where(maker, &scope, 40);
+    let sql = if maker.random.chance(30) {
+        format!(
+            "select _change_type, _commit_version, count(*), max({value}) as v from table_changes('{name}', {bounds}) {alias}{condition} group by 1, 2"
+        )
+    } else {
+        format!(
+            "select {alias}.{key}, _change_type, _commit_version, {value} as v from table_changes('{name}', {bounds}) {alias}{condition}"
+        )
+    };
+    finish(maker, &sql, 4, fenced)
 }

@@ -9,7 +9,7 @@ use super::delta::Kind;
 use super::expression::{Scope, Source};
 use super::facts::{Facts, TABLES};
 use super::random::Random;
-use super::world::Values;
+use super::world::{COMMITS, Values};
 use super::{catalog_statement, query};
 
 /// What is said to a server, and how its answer is compared.
@@ -66,6 +66,8 @@ pub struct Touches {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Abilities {
     pub masks: bool,
+    /// Hashes are the same in the worlds that are compared.
+    pub hashes: bool,
     pub travel: bool,
     pub views: bool,
 }
@@ -206,9 +208,23 @@ impl Maker<'_> {
         format!("t{}", self.aliases)
     }
 
-    /// `sales.orders t1`
+    /// `sales.orders t1`, now and then as it was.
     pub fn from(&mut self, source: &Source) -> String {
-        format!("{} {}", source.facts.sql_name(), source.alias)
+        let name = source.facts.sql_name();
+        let then = if self.known.abilities.travel && self.random.chance(7) { self.moment() } else { String::new() };
+        format!("{name}{then} {}", source.alias)
+    }
+
+    /// Versions and times that exist, and some that do not.
+    pub fn moment(&mut self) -> String {
+        let time =
+            |millis: i64| chrono::DateTime::from_timestamp_millis(millis).unwrap().format("%Y-%m-%d %H:%M:%S+00");
+        match self.random.below(8) {
+            0..5 => format!(" version as of {}", self.random.below(5)),
+            5 => " version as of 99".to_owned(),
+            6 => format!(" timestamp as of '{}'", time(*self.random.pick(&COMMITS))),
+            _ => format!(" timestamp as of '{}'", time(self.random.pick(&COMMITS) - 1_000)),
+        }
     }
 
     pub fn scope(&mut self) -> Scope {

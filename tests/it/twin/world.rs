@@ -55,10 +55,19 @@ pub struct Values {
 
 impl World {
     pub fn start(which: Which, seed: u64) -> Self {
+        Self::start_like(which, seed, None)
+    }
+
+    /// With what another server keeps: the key of hashes above all, which is the mesh's own.
+    pub fn start_like(which: Which, seed: u64, other: Option<&Self>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         build(which, seed, folder.path());
+        if let Some(other) = other {
+            copy_folder(&other.path().join("state"), &folder.path().join("state"));
+        }
         let mut config = config();
         config.common.catalog = folder.path().join("catalog");
+        config.state = Some(folder.path().join("state").to_string_lossy().into_owned());
         config.threads = NonZeroUsize::new(2).unwrap();
         Self { server: Serving::start(config), folder }
     }
@@ -66,6 +75,19 @@ impl World {
     /// Its folder, which appears in the locations that owners are told.
     pub fn path(&self) -> &Path {
         self.folder.path()
+    }
+}
+
+fn copy_folder(from: &Path, to: &Path) {
+    let Ok(entries) = fs::read_dir(from) else { return };
+    fs::create_dir_all(to).unwrap();
+    for entry in entries.map(Result::unwrap) {
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
     }
 }
 
@@ -273,6 +295,13 @@ fn masked_value(mask: &str, value: &Value) -> Value {
     match (mask, value) {
         ("redact", _) => json!("REDACTED"),
         ("partial", Value::String(text)) => json!(format!("{}****", text.chars().next().unwrap())),
+        ("left", Value::String(text)) => json!(text.chars().take(2).collect::<String>()),
+        ("ends", Value::String(text)) => {
+            let (head, tail): (Vec<char>, Vec<char>) =
+                (text.chars().take(2).collect(), text.chars().rev().take(2).collect());
+            json!(format!("{}{}****{}{}", head[0], head[1], tail[1], tail[0]))
+        }
+        ("grade", value) => json!(i64::from(value.as_i64().is_some_and(|grade| grade > 2_000))),
         _ => Value::Null,
     }
 }
@@ -362,8 +391,13 @@ fn contract(facts: &Facts, which: Which) -> String {
 }
 
 fn mask(column: &Column) -> Option<String> {
-    let using = column.masked?;
-    Some(format!("{{column: {}, using: \"{using}\", unless_groups: [pii-readers]}}", column.name))
+    let using = match column.masked? {
+        "ends" => "using: partial, show_first: 2, show_last: 2".to_owned(),
+        "left" => format!("expression: \"left({}, 2)\"", column.name),
+        "grade" => format!("expression: \"CASE WHEN {} > 2000 THEN 1 ELSE 0 END\"", column.name),
+        using => format!("using: \"{using}\""),
+    };
+    Some(format!("{{column: {}, {using}, unless_groups: [pii-readers]}}", column.name))
 }
 
 const PEOPLE_POLICY: &str = "name: people
