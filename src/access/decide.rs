@@ -1,10 +1,11 @@
 //! From policies, contract and principal to a decision about one product. Pure: same arguments, same answer.
 //!
-//! Default deny. Permits OR together, any Deny wins for the actions that it names, and a policy that could not be
+//! Default deny. Permits, grants among them, OR together, any Deny wins for the actions that it names, and a policy that could not be
 //! understood denies everything in its scope (design, section 5).
 
 use super::fingerprint::{Fingerprint, Fingerprinter};
 use super::glob;
+use super::grants::{GrantObject, Grants, GrantsTo};
 use super::principal::Principal;
 use crate::catalog::model::{
     AccessPolicy, Attribute, Catalog, Condition, DecisionRule, Discoverable, DomainName, Effect, Mask, MaskMethod,
@@ -13,15 +14,15 @@ use crate::catalog::model::{
 
 /// Decides about one product. For many products and one principal, keep a [`Rulebook`].
 #[must_use]
-pub fn decide(catalog: &Catalog, principal: &Principal, product: &Product) -> Decision {
-    Rulebook::new(catalog, principal).decide(product)
+pub fn decide(catalog: &Catalog, grants: &Grants, principal: &Principal, product: &Product) -> Decision {
+    Rulebook::new(catalog, grants, principal).decide(product)
 }
 
 /// What a principal may do with a product, and why.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Decision {
     pub access: Access,
-    /// Everything that spoke for or against, in the order of evaluation: contract and membership, then policies.
+    /// Everything that spoke for or against, in the order of evaluation: contract and membership, policies, grants.
     pub reasons: Vec<Reason>,
 }
 
@@ -160,6 +161,8 @@ pub enum Cause {
     Restriction { policy: String, rule: usize },
     /// The policy could not be understood, so everything in its scope is denied.
     UnreadablePolicy { policy: String },
+    /// An owner or mesh_admin granted it.
+    Grant { id: u32 },
     /// Two masks of different methods bind the principal in this column, so nothing is read.
     MaskConflict { column: String },
 }
@@ -177,6 +180,7 @@ impl Cause {
                 format!("policy:{policy}")
             }
             Self::MaskConflict { column } => format!("mask-conflict:{column}"),
+            Self::Grant { id } => format!("grant:{id}"),
         }
     }
 }
@@ -186,6 +190,7 @@ impl Cause {
 pub struct Rulebook<'a> {
     catalog: &'a Catalog,
     principal: &'a Principal,
+    pub(super) grants: GrantsTo<'a>,
     rules: Vec<Applicable<'a>>,
 }
 
@@ -202,7 +207,7 @@ pub(super) struct Applicable<'a> {
 
 impl<'a> Rulebook<'a> {
     #[must_use]
-    pub fn new(catalog: &'a Catalog, principal: &'a Principal) -> Self {
+    pub fn new(catalog: &'a Catalog, grants: &'a Grants, principal: &'a Principal) -> Self {
         let mut rules = Vec::new();
         for policy in &catalog.policies {
             let applicable = |index, rule, conjunctions| Applicable {
@@ -224,7 +229,7 @@ impl<'a> Rulebook<'a> {
                 }
             }
         }
-        Self { catalog, principal, rules }
+        Self { catalog, principal, grants: grants.to(principal), rules }
     }
 
     #[must_use]
@@ -248,6 +253,10 @@ impl<'a> Rulebook<'a> {
         self.hear_contract(product, &mut tally);
         for rule in &self.rules {
             rule.speak(product, &mut tally);
+        }
+        for grant in self.grants.on(product) {
+            let read = matches!(grant.object, GrantObject::Product(_));
+            tally.permit(true, read, None, &[], || Cause::Grant { id: grant.id });
         }
         let access = tally.access(product, self.principal);
         Decision { access, reasons: tally.reasons }
@@ -546,7 +555,7 @@ mod tests {
 
     fn access(user: &User, product: Product, policies: Vec<Policy>) -> Access {
         let (id, catalog) = (product.id.clone(), catalog(vec![product], policies));
-        decide(&catalog, &Principal::from(user), &catalog.products[&id]).access
+        decide(&catalog, &Grants::default(), &Principal::from(user), &catalog.products[&id]).access
     }
 
     fn one(effect: Effect, conditions: Vec<Condition>) -> Vec<Policy> {
@@ -823,7 +832,7 @@ mod tests {
         assert!(access(&guest, governed(), permit(vec![mask("EMAIL", &[]), null("id")])).is_readable());
         assert!(access(&user("eve", &["pii-readers"]), governed(), permit(vec![null("email")])).is_readable());
         let catalog = catalog(vec![governed()], permit(vec![null("email")]));
-        let reasons = decide(&catalog, &Principal::from(&guest), &governed()).reasons;
+        let reasons = decide(&catalog, &Grants::default(), &Principal::from(&guest), &governed()).reasons;
         let last = reasons.last().unwrap();
         assert_eq!((last.effect, last.cause.label()), (Deny, "mask-conflict:email".to_owned()));
     }
@@ -858,7 +867,7 @@ mod tests {
         let policies = vec![policy("all", vec![rule(Permit, vec![]), rule(Permit, vec![vec![]])])];
         let product = with(|_| ());
         let catalog = catalog(vec![product.clone()], policies);
-        let decision = decide(&catalog, &Principal::from(&user("ann", &["sales"])), &product);
+        let decision = decide(&catalog, &Grants::default(), &Principal::from(&user("ann", &["sales"])), &product);
         let labels: Vec<String> = decision.reasons.iter().map(|reason| reason.cause.label()).collect();
         assert_eq!(labels, ["group:sales", "policy:all"]);
         assert_eq!(decision.reasons[1].cause, Cause::Rule { policy: "all".to_owned(), rule: 1 });

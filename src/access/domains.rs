@@ -1,9 +1,11 @@
 //! What a principal may do with whole domains: the rows of `data_catalog.user_domain_access`, and the domains whose
 //! rows `row_domain_column` admits.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
-use super::decide::Rulebook;
+use chrono::{DateTime, Utc};
+
+use super::decide::{Cause, Rulebook};
 use crate::catalog::model::{Catalog, DomainName, Effect, Product};
 
 /// One right on one domain.
@@ -11,8 +13,19 @@ use crate::catalog::model::{Catalog, DomainName, Effect, Product};
 pub struct DomainAccess {
     pub domain: DomainName,
     pub privilege: Privilege,
-    /// What gives the right, for example `group:sales` or `policy:analytics`.
+    /// What gives the right, for example `group:sales`, `policy:analytics` or `grant:7`.
     pub granted_via: String,
+    /// When it was granted and when it ends. Membership and policies hold as long as the catalog says so: they were not
+    /// granted at a moment, and do not end.
+    pub granted_at: Option<DateTime<Utc>>,
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+impl DomainAccess {
+    /// Whether it is a grant that gives the right.
+    fn is_granted(&self) -> bool {
+        self.granted_at.is_some()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,7 +45,8 @@ impl Privilege {
 }
 
 /// The domain as a whole may be read: by membership, or by a rule that permits reading and asks only about the domain
-/// and the principal, unless such a rule denies it. `None` when it may not; else what gives the right.
+/// and the principal, unless such a rule denies it. No grant makes it so: a grant speaks of single products, and the rows
+/// that other domains show to a domain's readers are not the owner's to give away. `None` when it may not; else what gives the right.
 #[must_use]
 pub fn readable_via(rulebook: &Rulebook<'_>, domain: &DomainName) -> Option<String> {
     let mut via = rulebook.membership(domain).map(|group| format!("group:{group}"));
@@ -54,31 +68,44 @@ pub fn domain_access(catalog: &Catalog, rulebook: &Rulebook<'_>) -> Vec<DomainAc
 }
 
 /// The same; `is_discoverable` answers for a product and its position in `catalog.products`. A domain is discoverable
-/// with the first product in it that is.
+/// with the first product in it that is; where only grants make it so, the row tells the one that lasts longest.
 pub(super) fn domain_access_where(
     catalog: &Catalog,
     rulebook: &Rulebook<'_>,
     is_discoverable: impl Fn(usize, &Product) -> bool,
 ) -> Vec<DomainAccess> {
-    let mut known: HashSet<&DomainName> = HashSet::new();
-    let mut discover: Vec<DomainAccess> = Vec::new();
+    let mut discover: HashMap<&DomainName, DomainAccess> = HashMap::new();
     for (position, product) in catalog.products.values().enumerate() {
-        if !known.contains(&product.domain) && is_discoverable(position, product) {
-            known.insert(&product.domain);
-            let reasons = rulebook.decide(product).reasons;
-            let via = reasons.iter().find(|reason| reason.effect == Effect::Permit && reason.discover);
-            discover.push(DomainAccess {
-                domain: product.domain.clone(),
-                privilege: Privilege::Discover,
-                granted_via: via.map(|reason| reason.cause.label()).unwrap_or_default(),
-            });
+        // what lasts as long as the catalog says so is shown rather than a grant
+        let settled = discover.get(&product.domain).is_some_and(|known| !known.is_granted());
+        if settled || !is_discoverable(position, product) {
+            continue;
+        }
+        let reasons = rulebook.decide(product).reasons;
+        let via = reasons.iter().find(|reason| reason.effect == Effect::Permit && reason.discover);
+        let grant = via.and_then(|reason| match reason.cause {
+            Cause::Grant { id } => rulebook.grants.find(product, id),
+            _ => None,
+        });
+        let found = DomainAccess {
+            domain: product.domain.clone(),
+            privilege: Privilege::Discover,
+            granted_via: via.map(|reason| reason.cause.label()).unwrap_or_default(),
+            granted_at: grant.map(|grant| grant.granted_at),
+            expires_at: grant.and_then(|grant| grant.expires_at),
+        };
+        let lasts_longer =
+            |known: &DomainAccess| known.expires_at.is_some_and(|end| found.expires_at.is_none_or(|other| other > end));
+        if discover.get(&product.domain).is_none_or(|known| !found.is_granted() || lasts_longer(known)) {
+            discover.insert(&product.domain, found);
         }
     }
     let read = catalog.domains.keys().filter_map(|domain| {
         let granted_via = readable_via(rulebook, domain)?;
-        Some(DomainAccess { domain: domain.clone(), privilege: Privilege::Read, granted_via })
+        let domain = domain.clone();
+        Some(DomainAccess { domain, privilege: Privilege::Read, granted_via, granted_at: None, expires_at: None })
     });
-    let mut rows: Vec<DomainAccess> = read.chain(discover).collect();
+    let mut rows: Vec<DomainAccess> = read.chain(discover.into_values()).collect();
     rows.sort_by(|a, b| a.domain.cmp(&b.domain).then(b.privilege.cmp(&a.privilege)));
     rows
 }
@@ -86,6 +113,8 @@ pub(super) fn domain_access_where(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::grants::tests::{grant, to_user};
+    use crate::access::grants::{Grant, Grantee, Grants};
     use crate::access::principal::Principal;
     use crate::access::testing::{catalog, condition, policy, product, rule, user};
     use crate::access::visible::Visible;
@@ -97,7 +126,7 @@ mod tests {
         let mut leads = product("marketing.leads");
         leads.governance.discoverable = Discoverable::Mesh;
         let catalog = catalog(vec![product("sales.orders"), leads], policies);
-        let visible = Visible::new(&catalog, 1, Arc::new(Principal::from(who)));
+        let visible = Visible::new(&catalog, &Grants::default(), 1, Arc::new(Principal::from(who)));
         let row = |row: &DomainAccess| format!("{} {} {}", row.domain, row.privilege.as_str(), row.granted_via);
         visible.domain_access().iter().map(row).collect()
     }
@@ -117,9 +146,9 @@ mod tests {
         let catalog = catalog(products, vec![narrow]);
         for groups in [&[][..], &["sales"], &["marketing", "cs"], &["nobody"]] {
             let principal = Arc::new(Principal::from(&user("ann", groups)));
-            let alone = domain_access(&catalog, &Rulebook::new(&catalog, &principal));
+            let alone = domain_access(&catalog, &Rulebook::new(&catalog, &Grants::default(), &principal));
             assert!(!alone.is_empty());
-            assert_eq!(alone, Visible::new(&catalog, 1, principal).domain_access(), "{groups:?}");
+            assert_eq!(alone, Visible::new(&catalog, &Grants::default(), 1, principal).domain_access(), "{groups:?}");
         }
     }
 
@@ -129,10 +158,11 @@ mod tests {
         let catalog = catalog(["sales.a", "sales.b", "sales.c"].map(product).to_vec(), Vec::new());
         let principal = Principal::from(&user("ann", &["sales"]));
         let asked = std::cell::RefCell::new(Vec::new());
-        let rows = domain_access_where(&catalog, &Rulebook::new(&catalog, &principal), |position, _| {
-            asked.borrow_mut().push(position);
-            position == 1
-        });
+        let rows =
+            domain_access_where(&catalog, &Rulebook::new(&catalog, &Grants::default(), &principal), |position, _| {
+                asked.borrow_mut().push(position);
+                position == 1
+            });
         assert_eq!(rows.len(), 2);
         assert_eq!(*asked.borrow(), [0, 1]);
     }
@@ -168,6 +198,48 @@ mod tests {
         let mut foreign = on_sales(Permit, vec![]);
         foreign.scope = PolicyScope::Domain(DomainName("marketing".to_owned()));
         assert_eq!(rows(&bob, vec![foreign]), [LEADS]);
+    }
+
+    #[test]
+    fn a_grant_makes_a_domain_discoverable_and_never_readable_as_a_whole() {
+        let mut open = product("marketing.open");
+        open.governance.discoverable = Discoverable::Mesh;
+        let products = vec![product("sales.a"), product("sales.b"), product("marketing.leads"), open];
+        let catalog = catalog(products, Vec::new());
+        let ending = |id, object, days| {
+            let mut ending = grant(id, to_user("bob"), object);
+            ending.expires_at = Some(ending.granted_at + chrono::TimeDelta::days(days));
+            ending
+        };
+        let lasting = |id, object| grant(id, Grantee::Public, object);
+        let rows = |given: Vec<Grant>| -> Vec<String> {
+            let (start, principal) = (lasting(0, "sales").granted_at, Principal::from(&user("bob", &[])));
+            let grants = Grants::at(given, start);
+            let rows = domain_access(&catalog, &Rulebook::new(&catalog, &grants, &principal));
+            let days = |row: &DomainAccess| row.expires_at.map(|end| (end - start).num_days());
+            let row = |row: &DomainAccess| {
+                let privilege = row.privilege.as_str();
+                format!("{} {privilege} {} {} {:?}", row.domain, row.granted_via, row.is_granted(), days(row))
+            };
+            rows.iter().map(row).collect()
+        };
+        let leads = "marketing discover discoverable:mesh false None".to_owned();
+        assert_eq!(rows(vec![ending(1, "marketing.leads", 1)]), ["marketing discover discoverable:mesh false None"]);
+        for (given, shown) in [
+            (vec![ending(1, "sales.a", 1)], "sales discover grant:1 true Some(1)"),
+            (vec![ending(1, "sales", 1)], "sales discover grant:1 true Some(1)"),
+            (vec![ending(1, "sales.a", 1), ending(2, "sales.b", 2)], "sales discover grant:2 true Some(2)"),
+            (vec![ending(1, "sales.a", 2), ending(2, "sales.b", 1)], "sales discover grant:1 true Some(2)"),
+            (vec![ending(1, "sales.a", 1), lasting(2, "sales.a")], "sales discover grant:2 true None"),
+            (vec![lasting(1, "sales.a"), lasting(2, "sales.b")], "sales discover grant:1 true None"),
+        ] {
+            assert_eq!(rows(given.clone()), [leads.clone(), shown.to_owned()], "{given:?}");
+        }
+        let bob = Arc::new(Principal::from(&user("bob", &[])));
+        let all = Grants::at(vec![lasting(1, "sales.a"), lasting(2, "sales.b"), lasting(3, "sales")], Utc::now());
+        let visible = Visible::new(&catalog, &all, 1, bob);
+        assert!(visible.readable_domains().is_empty(), "though every product of sales may be read");
+        assert_eq!(visible.domains().len(), 2);
     }
 
     #[test]

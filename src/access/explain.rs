@@ -54,6 +54,7 @@ fn cause(cause: &Cause) -> String {
             format!("rule {} of the policy `{policy}`", rule + 1)
         }
         Cause::UnreadablePolicy { policy } => format!("the policy `{policy}` cannot be understood"),
+        Cause::Grant { id } => format!("the grant {id}"),
         Cause::MaskConflict { column } => format!("two masks contradict each other in `{column}`"),
     }
 }
@@ -80,7 +81,7 @@ fn method(method: &MaskMethod) -> String {
 mod tests {
     use super::*;
     use crate::access::testing::{catalog, condition, mask, policy, product, rule, user};
-    use crate::access::{Principal, decide};
+    use crate::access::{Grants, Principal, decide};
     use crate::catalog::model::{Mode, Test};
 
     #[test]
@@ -93,7 +94,9 @@ mod tests {
         let leavers = vec![vec![condition("principal.group", Test::Includes, &["leavers"])]];
         let policies = vec![policy("regions", vec![rule(Effect::Deny, leavers), narrow])];
         let catalog = catalog(vec![orders.clone()], policies);
-        let said = |groups: &[&str]| explain(&decide(&catalog, &Principal::from(&user("ann", groups)), &orders));
+        let said = |groups: &[&str]| {
+            explain(&decide(&catalog, &Grants::default(), &Principal::from(&user("ann", groups)), &orders))
+        };
         assert_eq!(
             said(&["sales"]),
             [
@@ -118,7 +121,7 @@ mod tests {
     fn who_is_not_spoken_of_is_told_so() {
         let orders = product("sales.orders");
         let catalog = catalog(vec![orders.clone()], Vec::new());
-        let said = explain(&decide(&catalog, &Principal::from(&user("bob", &[])), &orders));
+        let said = explain(&decide(&catalog, &Grants::default(), &Principal::from(&user("bob", &[])), &orders));
         assert_eq!(said.len(), 2);
         assert!(said[1].contains("nothing permits anything"));
     }

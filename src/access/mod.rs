@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! User → Principal ─┐
-//! Catalog ──────────┴→ decide → Access → Visible      what one principal sees of the catalog
+//! Catalog, Grants ──┴→ decide → Access → Visible      what one principal sees of the catalog
 //!                                  │
 //!                       filter, mask → scope → SecuredTable → SecureScanExec   what leaves a table
 //!                                                                   │
@@ -18,6 +18,7 @@ pub mod explain;
 pub mod filter;
 pub mod fingerprint;
 mod glob;
+pub mod grants;
 pub mod leakproof;
 pub mod lint;
 pub mod mask;
@@ -34,6 +35,7 @@ pub mod visible;
 pub mod whole;
 
 pub use decide::{Access, ColumnMask, Decision, ReadScope, RowRule, decide};
+pub use grants::{Grant, GrantObject, Grantee, Grants};
 pub use lint::{Secured, lint, secure};
 pub use principal::Principal;
 pub use scan::missing_file;

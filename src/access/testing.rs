@@ -1,6 +1,6 @@
 //! A small mesh for the tests of this room.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use crate::catalog::fixtures;
@@ -34,6 +34,7 @@ pub(super) fn catalog(products: Vec<Product>, policies: Vec<Policy>) -> Catalog 
         products: products.into_iter().map(|product| (product.id.clone(), product)).collect(),
         policies,
         users: BTreeMap::new(),
+        groups: BTreeSet::new(),
     }
 }
 

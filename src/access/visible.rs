@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use super::decide::{Access, Rulebook};
 use super::domains::{DomainAccess, Privilege, domain_access_where};
 use super::fingerprint::Fingerprint;
+use super::grants::Grants;
 use super::mask::MaskKey;
 use super::principal::Principal;
 use super::scope::{Reader, is_about};
 use crate::catalog::model::{Catalog, DomainName, Product, ProductId};
 
-/// Everything that one principal sees of one generation of the catalog. Immutable and shared between its sessions.
+/// Everything that one principal sees of one generation of policy: one catalog and the grants that hold. Immutable and shared between its sessions.
 #[derive(Debug)]
 pub struct Visible {
     generation: u64,
@@ -30,12 +31,18 @@ pub struct Visible {
 impl Visible {
     /// Decides about every product. Use [`VisibleCache::get`] where sessions ask.
     #[must_use]
-    pub fn new(catalog: &Catalog, generation: u64, principal: Arc<Principal>) -> Self {
-        Self::with_names(catalog, generation, principal, Arc::new(Names::of(catalog)))
+    pub fn new(catalog: &Catalog, grants: &Grants, generation: u64, principal: Arc<Principal>) -> Self {
+        Self::with_names(catalog, grants, generation, principal, Arc::new(Names::of(catalog)))
     }
 
-    fn with_names(catalog: &Catalog, generation: u64, principal: Arc<Principal>, names: Arc<Names>) -> Self {
-        let rulebook = Rulebook::new(catalog, &principal);
+    fn with_names(
+        catalog: &Catalog,
+        grants: &Grants,
+        generation: u64,
+        principal: Arc<Principal>,
+        names: Arc<Names>,
+    ) -> Self {
+        let rulebook = Rulebook::new(catalog, grants, &principal);
         let accesses: Vec<Access> = catalog.products.values().map(|product| rulebook.decide(product).access).collect();
         let domain_access = domain_access_where(catalog, &rulebook, |position, _| {
             accesses.get(position).is_some_and(Access::is_discoverable)
@@ -48,7 +55,7 @@ impl Visible {
         Self { generation, principal, fingerprint, names, accesses, domain_access, readable_domains, domains, schemas }
     }
 
-    /// The catalog generation that this view was made from.
+    /// The generation of policy that this view was made from: it grows with every change of the catalog or of a grant.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation
@@ -197,7 +204,7 @@ pub const VISIBLE_PRINCIPALS_MAX: usize = 256;
 
 /// The views of the newest generation, shared by all sessions; the least recently used make room.
 ///
-/// INVARIANT: a generation number stands for one content of the catalog.
+/// INVARIANT: a generation number stands for one content of the catalog and one set of grants.
 #[derive(Debug, Default)]
 pub struct VisibleCache {
     state: Mutex<CacheState>,
@@ -221,17 +228,17 @@ impl VisibleCache {
         if state.generation == generation { state.touch(principal.fingerprint()) } else { None }
     }
 
-    /// The view of `principal` on `catalog`, which is the content of `generation`. Decides about every product where the
+    /// The view of `principal` on `catalog` and `grants`, which are the content of `generation`. Decides about every product where the
     /// view is not kept, so not for an async thread; equal principals at the same time may do it twice. A newer generation drops all older
     /// views; an older one, still held by a running statement, is answered without being kept.
-    pub fn get(&self, catalog: &Catalog, generation: u64, principal: &Arc<Principal>) -> Arc<Visible> {
+    pub fn get(&self, catalog: &Catalog, grants: &Grants, generation: u64, principal: &Arc<Principal>) -> Arc<Visible> {
         if let Some(view) = self.kept(generation, principal) {
             return view;
         }
         // Naming and deciding take long in a large mesh, so not under the lock. An older generation shares no names.
         let names = self.lock().names_of(generation);
         let names = Arc::clone(names.get_or_init(|| Arc::new(Names::of(catalog))));
-        let view = Arc::new(Visible::with_names(catalog, generation, Arc::clone(principal), names));
+        let view = Arc::new(Visible::with_names(catalog, grants, generation, Arc::clone(principal), names));
         self.lock().keep(&view);
         view
     }
@@ -294,7 +301,7 @@ mod tests {
 
     #[test]
     fn one_principal_sees_its_part_under_sql_names() {
-        let visible = Visible::new(&mesh(), 7, principal("ann", &["cs"]));
+        let visible = Visible::new(&mesh(), &Grants::default(), 7, principal("ann", &["cs"]));
         let seen: Vec<String> = visible.products().map(|p| format!("{}.{}", p.schema, p.table)).collect();
         assert_eq!(seen, ["customer_success.ticket_log", "marketing.leads"]);
         assert!(visible.lookup("customer_success", "ticket_log").unwrap().access.is_readable());
@@ -319,7 +326,7 @@ mod tests {
         shadowing.domain = DomainName("other".to_owned());
         let mut mesh = catalog(vec![shadowing, product("sales.a_b")], Vec::new());
         mesh.products.get_mut(&ProductId("sales.a-b".to_owned())).unwrap().domain = DomainName("SALES".to_owned());
-        let visible = Visible::new(&mesh, 1, principal("ann", &["sales"]));
+        let visible = Visible::new(&mesh, &Grants::default(), 1, principal("ann", &["sales"]));
         assert_eq!(visible.lookup("sales", "a_b").unwrap().id.0, "sales.a_b");
     }
 
@@ -334,7 +341,7 @@ mod tests {
             vec![mask("EMAIL", &[]), mask("address.street", &["trusted"]), mask("undeclared", &[])];
         let mesh = catalog(vec![orders], Vec::new());
         let masked = |groups: &[&str]| {
-            let visible = Visible::new(&mesh, 1, principal("ann", groups));
+            let visible = Visible::new(&mesh, &Grants::default(), 1, principal("ann", groups));
             let orders = visible.lookup("sales", "orders").unwrap();
             (orders.access.is_readable(), visible.masked(&orders, orders.of(&mesh).unwrap()))
         };
@@ -348,31 +355,38 @@ mod tests {
         let (mesh, cache) = (mesh(), VisibleCache::default());
         let (ann, bob) = (principal("ann", &[]), principal("bob", &[]));
         assert!(cache.kept(1, &ann).is_none());
-        let (first, second) = (cache.get(&mesh, 1, &ann), cache.get(&mesh, 1, &bob));
+        let (first, second) =
+            (cache.get(&mesh, &Grants::default(), 1, &ann), cache.get(&mesh, &Grants::default(), 1, &bob));
         assert!(Arc::ptr_eq(&first.names, &second.names));
         assert!(Arc::ptr_eq(&first, &cache.kept(1, &ann).unwrap()));
         assert!(cache.kept(2, &ann).is_none());
         assert!(cache.kept(1, &ann).is_none(), "a newer generation drops the older");
-        assert!(!Arc::ptr_eq(&first.names, &cache.get(&mesh, 2, &ann).names));
+        assert!(!Arc::ptr_eq(&first.names, &cache.get(&mesh, &Grants::default(), 2, &ann).names));
     }
 
     #[test]
     fn the_cache_keeps_the_newest_generation_and_not_too_many_principals() {
         let (mesh, cache) = (mesh(), VisibleCache::default());
         let ann = principal("ann", &["sales"]);
-        let first = cache.get(&mesh, 1, &ann);
-        assert!(Arc::ptr_eq(&first, &cache.get(&mesh, 1, &principal("ann", &["sales"]))));
-        assert!(!Arc::ptr_eq(&first, &cache.get(&mesh, 1, &principal("ann", &["sales", "cs"]))), "other groups");
-        let second = cache.get(&mesh, 2, &ann);
+        let first = cache.get(&mesh, &Grants::default(), 1, &ann);
+        assert!(Arc::ptr_eq(&first, &cache.get(&mesh, &Grants::default(), 1, &principal("ann", &["sales"]))));
+        assert!(
+            !Arc::ptr_eq(&first, &cache.get(&mesh, &Grants::default(), 1, &principal("ann", &["sales", "cs"]))),
+            "other groups"
+        );
+        let second = cache.get(&mesh, &Grants::default(), 2, &ann);
         assert_eq!(second.generation(), 2);
-        let old = cache.get(&mesh, 1, &ann);
+        let old = cache.get(&mesh, &Grants::default(), 1, &ann);
         assert_eq!(old.generation(), 1);
-        assert!(Arc::ptr_eq(&second, &cache.get(&mesh, 2, &ann)), "an older generation displaces nothing");
+        assert!(
+            Arc::ptr_eq(&second, &cache.get(&mesh, &Grants::default(), 2, &ann)),
+            "an older generation displaces nothing"
+        );
         for number in 0..VISIBLE_PRINCIPALS_MAX * 2 {
-            cache.get(&mesh, 2, &principal(&format!("user{number}"), &[]));
-            cache.get(&mesh, 2, &ann);
+            cache.get(&mesh, &Grants::default(), 2, &principal(&format!("user{number}"), &[]));
+            cache.get(&mesh, &Grants::default(), 2, &ann);
         }
         assert_eq!(cache.lock().views.len(), VISIBLE_PRINCIPALS_MAX);
-        assert!(Arc::ptr_eq(&second, &cache.get(&mesh, 2, &ann)), "what is used stays");
+        assert!(Arc::ptr_eq(&second, &cache.get(&mesh, &Grants::default(), 2, &ann)), "what is used stays");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Everything here is immutable once a [`Snapshot`](super::snapshot::Snapshot) holds it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -515,6 +515,8 @@ pub struct Catalog {
     pub policies: Vec<Policy>,
     /// By name.
     pub users: BTreeMap<String, User>,
+    /// Those that `principals.yaml` declares and those that its users are in.
+    pub groups: BTreeSet<String>,
 }
 
 /// How much a [`Problem`] weighs.

@@ -45,6 +45,8 @@ fn catalog(parsed: Parsed) -> Catalog {
         .collect();
     let (mesh_wide, of_domains): (Vec<Policy>, Vec<Policy>) =
         parsed.policies.into_iter().map(|draft| draft.policy).partition(|policy| policy.scope == PolicyScope::Mesh);
+    let of_users = parsed.users.values().flat_map(|user| user.groups.iter().cloned());
+    let groups = parsed.groups.into_iter().chain(of_users).collect();
     let mesh = parsed.mesh.unwrap_or_else(|| Mesh {
         name: "mesh".to_owned(),
         description: None,
@@ -56,6 +58,7 @@ fn catalog(parsed: Parsed) -> Catalog {
         products,
         policies: mesh_wide.into_iter().chain(of_domains).collect(),
         users: parsed.users,
+        groups,
     }
 }
 

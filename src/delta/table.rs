@@ -50,7 +50,11 @@ struct Shared {
     entries: RwLock<HashMap<TableLocation, Arc<Entry>>>,
     next_id: AtomicU64,
     kept: SyncMutex<Kept>,
+    changed: Changed,
 }
+
+/// Tables that were seen anew, until somebody asks for them.
+type Changed = Arc<std::sync::Mutex<HashSet<TableLocation>>>;
 
 impl Tables {
     #[must_use]
@@ -61,6 +65,7 @@ impl Tables {
             entries: RwLock::default(),
             next_id: AtomicU64::new(1),
             kept: SyncMutex::default(),
+            changed: Changed::default(),
         }))
     }
 
@@ -91,6 +96,13 @@ impl Tables {
         Some(Arc::clone(&checked.snapshot))
     }
 
+    /// The tables that were opened, or seen at another version, since this was asked last. For one listener; costs what
+    /// changed, however many tables are open.
+    #[must_use]
+    pub fn take_changed(&self) -> HashSet<TableLocation> {
+        std::mem::take(&mut *self.0.changed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Forgets every table that is not in `referenced`. Whoever holds a snapshot or its provider reads on: the way to
     /// the files ends with the last of them.
     pub fn retain(&self, referenced: &HashSet<TableLocation>) {
@@ -117,7 +129,7 @@ impl Tables {
             return Ok(Arc::clone(entry));
         }
         let host = format!("t{}", self.0.next_id.fetch_add(1, Ordering::Relaxed));
-        let entry = Arc::new(Entry::new(&self.0.stores, &self.0.registry, location, host)?);
+        let entry = Arc::new(Entry::new(&self.0, location, host)?);
         entries.insert(location.clone(), Arc::clone(&entry));
         Ok(entry)
     }
@@ -132,6 +144,8 @@ impl fmt::Debug for Tables {
 
 /// One open table.
 pub(super) struct Entry {
+    location: TableLocation,
+    changed: Changed,
     /// Its host is also the first segment of every path.
     registration: Arc<Registration>,
     pub(super) store: Arc<dyn ObjectStore>,
@@ -161,13 +175,8 @@ struct Flight {
 }
 
 impl Entry {
-    fn new(
-        stores: &Stores,
-        registry: &Arc<StoreRegistry>,
-        location: &TableLocation,
-        host: String,
-    ) -> Result<Self, DeltaError> {
-        let folder = stores.folder(location)?;
+    fn new(shared: &Shared, location: &TableLocation, host: String) -> Result<Self, DeltaError> {
+        let folder = shared.stores.folder(location)?;
         let root = Path::from(host.as_str());
         let in_folder = |outer: Path| -> Arc<dyn ObjectStore> {
             let (store, path) = (Arc::clone(&folder.store), folder.path.clone());
@@ -181,8 +190,10 @@ impl Entry {
             default_logstore(in_folder(Path::default()), Arc::clone(&store), &url, &StorageConfig::default());
         let flight = Mutex::new(Flight { table: DeltaTable::new(log_store.clone()), failure: None });
         let log_path = root.join("_delta_log");
-        let registration = registry.register(host, Arc::clone(&store));
+        let registration = shared.registry.register(host, Arc::clone(&store));
         Ok(Self {
+            location: location.clone(),
+            changed: Arc::clone(&shared.changed),
             registration,
             store,
             log_store,
@@ -223,7 +234,10 @@ impl Entry {
         match self.look(&mut flight).await {
             Ok(snapshot) => {
                 flight.failure = None;
-                self.checked.store(Some(Arc::new(Checked { snapshot: Arc::clone(&snapshot), began })));
+                let before = self.checked.swap(Some(Arc::new(Checked { snapshot: Arc::clone(&snapshot), began })));
+                if before.is_none_or(|before| !Arc::ptr_eq(&before.snapshot, &snapshot)) {
+                    self.changed.lock().unwrap_or_else(PoisonError::into_inner).insert(self.location.clone());
+                }
                 Ok(snapshot)
             }
             Err(error) => {

@@ -1,11 +1,13 @@
 //! The running mesh that all sessions share: catalog, tables, measurements and engine, joined in one place.
 //!
-//! `catalog` and `delta` do not know each other; here a contract's location becomes an open table, and a catalog
-//! generation and a principal become a view. Everything handed out is an immutable snapshot.
+//! `catalog` and `delta` do not know each other; here a contract's location becomes an open table, and the catalog, the
+//! grants and a principal become a view. Everything handed out is an immutable snapshot.
 
 mod column_names;
 pub mod conformity;
+pub mod grants;
 pub mod inspect;
+mod policy;
 mod relations;
 
 use std::collections::{HashMap, HashSet};
@@ -21,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::access::decide::ReadScope;
 use crate::access::fingerprint::Fingerprint;
+use crate::access::grants::Grants;
 use crate::access::mask::MaskKey;
 use crate::access::principal::Principal;
 use crate::access::scope::{CompiledScope, known_names};
@@ -32,11 +35,13 @@ use crate::delta::{At, Changes, Commit, DeltaError, TableLocation, TableSnapshot
 use crate::engine::Engine;
 use crate::error::{Error, Result, SqlState};
 use crate::quality::Scores;
-use crate::quality::runner::{self, EachProduct};
+use crate::quality::runner::{self, CurrentCatalog};
 use crate::settings::moment;
 use crate::state::State;
 use crate::telemetry::Progress;
 use column_names::ColumnNames;
+use policy::Policies;
+pub use policy::Policy;
 pub use relations::{RelationCache, RelationKey};
 
 /// How many problems with tables are logged after each look at them.
@@ -55,6 +60,7 @@ pub struct Mesh {
     pub state: Arc<State>,
     /// What is wrong with the tables of the current generation, as far as they were looked at.
     table_problems: ArcSwap<Vec<Problem>>,
+    policies: Policies,
     mask_key: OnceCell<MaskKey>,
     column_names: ColumnNames,
     visible: Arc<VisibleCache>,
@@ -65,12 +71,15 @@ pub struct Mesh {
 #[derive(Clone)]
 pub struct View {
     pub snapshot: Arc<Snapshot>,
+    /// All that hold, whoever they are to.
+    pub grants: Arc<Grants>,
     pub principal: Arc<Principal>,
     pub visible: Arc<Visible>,
 }
 
 impl Mesh {
     pub fn new(catalog: Arc<Live>, tables: Tables, engine: Engine, state: Arc<State>) -> Self {
+        let policies = Policies::new(&catalog, &state);
         Self {
             catalog,
             tables,
@@ -79,6 +88,7 @@ impl Mesh {
             relations: Arc::default(),
             state,
             table_problems: ArcSwap::default(),
+            policies,
             mask_key: OnceCell::new(),
             column_names: ColumnNames::default(),
             visible: Arc::default(),
@@ -91,36 +101,38 @@ impl Mesh {
         self.catalog.current().catalog.mesh.name.clone()
     }
 
-    /// What a user sees now. `known` is handed back when nothing changed since. After a reload every
+    /// What a user sees now. `known` is handed back when nothing changed since. After a change of policy every
     /// principal is decided about once, however many sessions it has, on a thread that may block. Cancel safe.
     ///
     /// # Errors
     /// A fatal `28000` when the user is no longer in the catalog.
     pub async fn view(&self, user: &str, known: Option<&View>) -> Result<View> {
-        let snapshot = self.catalog.current();
+        let policy = self.policy();
         if let Some(known) = known
-            && known.snapshot.generation == snapshot.generation
+            && known.visible.generation() == policy.generation
         {
             return Ok(known.clone());
         }
-        let Some(found) = snapshot.user(user) else {
+        let Some(found) = policy.snapshot.user(user) else {
             return Err(Error::fatal(
                 SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
                 format!("role \"{user}\" does not exist"),
             ));
         };
         let principal = Arc::new(Principal::from(found));
-        let visible = match self.visible.kept(snapshot.generation, &principal) {
+        let visible = match self.visible.kept(policy.generation, &principal) {
             Some(visible) => visible,
-            None => self.decide(&snapshot, &principal).await?,
+            None => self.decide(&policy, &principal).await?,
         };
-        Ok(View { snapshot, principal, visible })
+        let (snapshot, grants) = (Arc::clone(&policy.snapshot), Arc::clone(&policy.grants));
+        Ok(View { snapshot, grants, principal, visible })
     }
 
-    async fn decide(&self, snapshot: &Arc<Snapshot>, principal: &Arc<Principal>) -> Result<Arc<Visible>> {
-        let key = (snapshot.generation, principal.fingerprint());
-        let (cache, snapshot, principal) = (Arc::clone(&self.visible), Arc::clone(snapshot), Arc::clone(principal));
-        self.deciding.join(key, move || Ok(cache.get(&snapshot.catalog, snapshot.generation, &principal))).await
+    async fn decide(&self, policy: &Arc<Policy>, principal: &Arc<Principal>) -> Result<Arc<Visible>> {
+        let key = (policy.generation, principal.fingerprint());
+        let (cache, policy, principal) = (Arc::clone(&self.visible), Arc::clone(policy), Arc::clone(principal));
+        let decide = move || Ok(cache.get(&policy.snapshot.catalog, &policy.grants, policy.generation, &principal));
+        self.deciding.join(key, decide).await
     }
 
     /// A version of the table at most `staleness` old.
@@ -229,13 +241,13 @@ impl Mesh {
     /// Watches the folder, measures quality, keeps the state and drops tables that left, until the server stops.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let watch = Arc::clone(&self.catalog).watch(shutdown.clone());
-        let each_product: Arc<EachProduct> = Arc::new({
+        let current: Arc<CurrentCatalog> = Arc::new({
             let catalog = Arc::clone(&self.catalog);
-            move |visit: &mut dyn FnMut(&Product)| catalog.current().catalog.products.values().for_each(visit)
+            move || catalog.current()
         });
         let state = SessionState::clone(self.engine.base());
-        let scores = Arc::clone(&self.scores);
-        let measuring = runner::run(self.tables.clone(), each_product, state, scores, shutdown.clone());
+        let (tables, scores) = (self.tables.clone(), Arc::clone(&self.scores));
+        let measuring = runner::run(tables, current, self.catalog.subscribe(), state, scores, shutdown.clone());
         let measure = self.engine.workers().spawn(measuring);
         let keep = Arc::clone(&self.state).run(shutdown.clone());
         let forget = Arc::clone(&self).follow_reloads(shutdown);

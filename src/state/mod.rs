@@ -3,6 +3,7 @@
 //! It knows records, streams and tables, and refuses to know principals, SQL and contracts: what a record means is the
 //! business of those who write it.
 
+pub mod audit;
 pub mod schema;
 
 use std::collections::HashMap;

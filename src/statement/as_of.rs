@@ -111,7 +111,7 @@ fn place(location: Location) -> (u64, u64) {
 
 impl Clauses {
     /// Puts each clause where it belongs. The first that stands behind something else than a table's name comes back.
-    pub fn put_into(mut self, statements: &mut [Statement]) -> Result<(), TokenWithSpan> {
+    pub fn put_into<'s>(mut self, statements: impl Iterator<Item = &'s mut Statement>) -> Result<(), TokenWithSpan> {
         if self.0.is_empty() {
             return Ok(());
         }

@@ -17,7 +17,9 @@ use datafusion::datasource::{TableProvider, provider_as_source};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF};
+use datafusion::logical_expr::{
+    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableSource, WindowUDF, cast,
+};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::planner::{NullOrdering, ParserOptions, PlannerContext, SqlToRel};
@@ -31,7 +33,7 @@ use super::fault::from_engine;
 use super::functions::session_function;
 use super::travel::{self, Asked, Special};
 use super::views::{self, View};
-use super::{allowed, limits, parse, system};
+use super::{allowed, limits, parse, run, system};
 use crate::access::decide::{Access, ReadScope};
 use crate::access::secure::SecuredTable;
 use crate::access::visible::VisibleProduct;
@@ -121,6 +123,47 @@ pub async fn plan(
     SqlToRel::new_with_options(&planner, parser_options())
         .sql_statement_to_plan_with_context(inner, &mut PlannerContext::new().with_prepare_param_data_types(parameters))
         .map_err(from_engine)
+}
+
+/// Plans the arguments of a CALL as the columns of one row, each cast to the type beside it where one is.
+pub fn arguments(
+    arguments: Vec<(SqlExpr, Option<DataType>)>,
+    parameters: Vec<Option<FieldRef>>,
+    context: &Context,
+) -> Result<Bound> {
+    let state = context.mesh.engine.state(&context.settings.lock().time_zone().name());
+    let planner = Planner { state: &state, context, sources: HashMap::new() };
+    let sql = SqlToRel::new_with_options(&planner, parser_options());
+    let mut planning = PlannerContext::new().with_prepare_param_data_types(parameters);
+    let schema = DFSchema::empty();
+    let mut columns = Vec::with_capacity(arguments.len());
+    for (number, (argument, wanted)) in arguments.into_iter().enumerate() {
+        let planned = sql.sql_to_expr(argument, &schema, &mut planning).map_err(from_engine)?;
+        let planned = match wanted {
+            Some(wanted) => cast(planned, wanted),
+            None => planned,
+        };
+        columns.push(planned.alias(format!("argument{number}")));
+    }
+    let plan = LogicalPlanBuilder::empty(true).project(columns).and_then(LogicalPlanBuilder::build);
+    let plan = plan.map_err(from_engine)?;
+    limits::check_plan(&plan)?;
+    Ok(Bound { plan, state })
+}
+
+/// The values of planned arguments.
+///
+/// # Errors
+/// `0A000` for one whose value is only known while a plan runs.
+pub fn constants(bound: Bound, parameters: &[ScalarValue], context: &Context) -> Result<Vec<ScalarValue>> {
+    let bound = Bound { plan: with_parameters(bound.plan, parameters)?, state: bound.state };
+    let simplifier = simplifier(&bound.state, context);
+    let plan = run::analyse(&bound)?;
+    let value = |column: Expr| match simplifier.simplify(column).map_err(from_engine)?.unalias() {
+        Expr::Literal(value, _) => Ok(value),
+        _ => Err(Error::unsupported("an argument of CALL must be constant")),
+    };
+    plan.expressions().into_iter().map(value).collect()
 }
 
 fn parser_options() -> ParserOptions {
@@ -229,15 +272,15 @@ async fn product_table(
     asked: Asked,
     context: &Context,
 ) -> Result<Arc<dyn TableProvider>> {
-    let Access::Read(scope) = visible.access else { return Err(denied(visible.table, product)) };
+    let Access::Read(scope) = visible.access else { return Err(denied(visible, product)) };
     let location = product.delta_port().and_then(|port| port.location.as_ref());
-    let Some(location) = location else { return Err(denied(visible.table, product)) };
+    let Some(location) = location else { return Err(denied(visible, product)) };
     context.reads.add(&product.id);
     let name = format!("{}.{}", visible.schema, visible.table);
     let newest = context.table(location).await?;
     let bind = async |scope: &ReadScope, schema: &SchemaRef| {
         let bound = context.mesh.bind_scope(&context.visible, scope, product, &newest, schema).await;
-        bound.ok_or_else(|| denied(visible.table, product))
+        bound.ok_or_else(|| denied(visible, product))
     };
     let today = bind(scope, &newest.schema).await?;
     match asked {
@@ -251,9 +294,12 @@ async fn product_table(
 }
 
 /// What a principal is told who may know of a product but not read it.
-fn denied(table: &str, product: &Product) -> Error {
-    Error::new(SqlState::INSUFFICIENT_PRIVILEGE, format!("permission denied for table {table}"))
-        .hint(format!("Ask the owner of {}, {}, for access.", product.id, product.owner))
+fn denied(visible: &VisibleProduct<'_>, product: &Product) -> Error {
+    let VisibleProduct { schema, table, .. } = visible;
+    Error::new(SqlState::INSUFFICIENT_PRIVILEGE, format!("permission denied for table {table}")).hint(format!(
+        "Ask the owner of {}, {}: CALL data_catalog.request_access('{schema}.{table}', 'your purpose')",
+        product.id, product.owner
+    ))
 }
 
 /// Adds the place where the relation stands in the statement, as PostgreSQL does for 42P01.

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 
 use super::guard::Reads;
+use crate::access::grants::Grants;
 use crate::access::principal::Principal;
 use crate::access::visible::Visible;
 use crate::catalog::model::Location;
@@ -25,6 +26,8 @@ pub struct Context {
     pub mesh: Arc<Mesh>,
     /// One snapshot of the catalog for the whole statement.
     pub snapshot: Arc<Snapshot>,
+    /// All grants that hold, whoever they are to.
+    pub grants: Arc<Grants>,
     pub principal: Arc<Principal>,
     pub visible: Arc<Visible>,
     pub settings: SharedSettings,

@@ -1,6 +1,9 @@
-//! From text to statements: PostgreSQL's grammar as sqlparser knows it, with the place of every syntax error.
+//! From text to statements: PostgreSQL's grammar as sqlparser knows it, with the place of every syntax error. What
+//! sqlparser reads otherwise than PostgreSQL, or not at all, is read here.
 //!
 //! Knows nothing about tables, principals or plans.
+
+pub mod privileges;
 
 use std::sync::Arc;
 
@@ -10,8 +13,10 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
 use super::classify::{Command, classify};
+use privileges::Privileges;
+
 use super::{as_of, limits};
-use crate::access::tokens::tokens;
+use crate::access::tokens::tokens_up_to;
 use crate::error::{Error, Result, SqlState};
 
 /// How deeply parentheses and subqueries may nest: the parser's own count. Chains of operators are counted by `limits`.
@@ -30,23 +35,48 @@ pub struct Parsed {
 /// Splits and parses a query string. An empty string yields no statement.
 ///
 /// # Errors
-/// `42601` with the position, `54001` for nesting too deep, `0A000` or `25006` for what pgmesh does not run.
-pub fn parse(text: &str) -> Result<Vec<Parsed>> {
-    let shared: Arc<str> = Arc::from(text);
-    let tokens = tokens(text).map_err(|e| syntax_error(&e.message, position(text, e.location)))?;
+/// `42601` with the position, `54001` for nesting too deep or too many tokens, `0A000` or `25006` for what pgmesh does not
+/// run.
+pub fn parse(text: impl Into<Arc<str>>) -> Result<Vec<Parsed>> {
+    let shared: Arc<str> = text.into();
+    let text = &*shared;
+    let tokens = tokens_up_to(limits::TOKENS_MAX, text)
+        .map_err(|e| syntax_error(&e.message, position(text, e.location)))?
+        .ok_or_else(limits::too_many_tokens)?;
     limits::check_tokens(&tokens)?;
     let (tokens, clauses) = as_of::take(tokens).map_err(|e| parser_error(e, text))?;
     let mut parser =
         Parser::new(&PostgreSqlDialect {}).with_recursion_limit(RECURSION_DEPTH_MAX).with_tokens_with_locations(tokens);
     let mut statements = parse_all(&mut parser, text)?;
-    clauses.put_into(&mut statements).map_err(|misplaced| near(&misplaced, text))?;
+    clauses.put_into(statements.iter_mut().filter_map(Read::statement)).map_err(|misplaced| near(&misplaced, text))?;
     statements
         .into_iter()
-        .map(|statement| Ok(Parsed { text: Arc::clone(&shared), command: classify(statement)? }))
+        .map(|read| {
+            let command = match read {
+                Read::Statement(statement) => classify(*statement)?,
+                Read::Privileges(privileges) => Command::Privileges(privileges),
+            };
+            Ok(Parsed { text: Arc::clone(&shared), command })
+        })
         .collect()
 }
 
-fn parse_all(parser: &mut Parser<'_>, text: &str) -> Result<Vec<Statement>> {
+/// A statement as one of the two grammars has it.
+enum Read {
+    Statement(Box<Statement>),
+    Privileges(Privileges),
+}
+
+impl Read {
+    fn statement(&mut self) -> Option<&mut Statement> {
+        match self {
+            Self::Statement(statement) => Some(statement),
+            Self::Privileges(_) => None,
+        }
+    }
+}
+
+fn parse_all(parser: &mut Parser<'_>, text: &str) -> Result<Vec<Read>> {
     let mut statements = Vec::new();
     loop {
         while parser.consume_token(&Token::SemiColon) {}
@@ -59,7 +89,12 @@ fn parse_all(parser: &mut Parser<'_>, text: &str) -> Result<Vec<Statement>> {
                 format!("one query may hold {STATEMENTS_PER_QUERY_MAX} statements"),
             ));
         }
-        statements.push(statement(parser).map_err(|e| parser_error(e, text))?);
+        let first = &parser.peek_token_ref().token;
+        statements.push(if privileges::is(first, "grant") || privileges::is(first, "revoke") {
+            Read::Privileges(privileges::parse(parser, text)?)
+        } else {
+            Read::Statement(Box::new(statement(parser).map_err(|e| parser_error(e, text))?))
+        });
         let next = parser.peek_token();
         if next.token != Token::SemiColon && next.token != Token::EOF {
             return Err(near(&next, text));
@@ -69,9 +104,7 @@ fn parse_all(parser: &mut Parser<'_>, text: &str) -> Result<Vec<Statement>> {
 
 /// `ABORT` is PostgreSQL's other word for `ROLLBACK`, which the parser does not know.
 fn statement(parser: &mut Parser<'_>) -> std::result::Result<Statement, ParserError> {
-    let is_abort = matches!(&parser.peek_token_ref().token,
-        Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("abort"));
-    if !is_abort {
+    if !privileges::is(&parser.peek_token_ref().token, "abort") {
         return parser.parse_statement();
     }
     parser.advance_token();
@@ -180,8 +213,13 @@ mod tests {
     #[test]
     fn nesting_is_bounded() {
         let deep = format!("select {}1{}", "(".repeat(5_000), ")".repeat(5_000));
-        assert_eq!(parse(&deep).unwrap_err().sqlstate(), SqlState::STATEMENT_TOO_COMPLEX);
+        assert_eq!(parse(deep).unwrap_err().sqlstate(), SqlState::STATEMENT_TOO_COMPLEX);
         let many = "select 1;".repeat(STATEMENTS_PER_QUERY_MAX + 1);
-        assert_eq!(parse(&many).unwrap_err().sqlstate(), SqlState::STATEMENT_TOO_COMPLEX);
+        assert_eq!(parse(many).unwrap_err().sqlstate(), SqlState::STATEMENT_TOO_COMPLEX);
+        let error = parse(",".repeat(limits::TOKENS_MAX + 1)).unwrap_err();
+        assert_eq!(
+            (error.sqlstate(), error.message()),
+            (SqlState::STATEMENT_TOO_COMPLEX, "a query may have 200000 tokens")
+        );
     }
 }

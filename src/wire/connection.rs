@@ -179,7 +179,10 @@ impl Connection {
 
     async fn simple_query(&mut self, text: &str) -> Result<()> {
         self.session.begin_simple_query();
-        let statements = statement::parse(text)?;
+        let timeout = self.session.settings().lock().statement_timeout();
+        let interrupts = Interrupts::new(&self.registration.handle, timeout, &self.shared.kill);
+        let parsing = statement::parse(text, &self.shared.mesh.engine);
+        let statements = interrupts.guard(&mut self.channel, parsing).await?;
         if statements.is_empty() {
             reply::empty_query(&mut self.channel.output);
             return Ok(());

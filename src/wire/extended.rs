@@ -2,6 +2,8 @@
 //!
 //! PostgreSQL 15, section 55.2.3 "Extended Query". Errors come back to `connection`, which ignores messages until Sync.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use datafusion::common::ScalarValue;
 
@@ -132,7 +134,7 @@ impl Connection {
         let interrupts = Interrupts::new(&self.registration.handle, timeout, &self.shared.kill);
         let rows_max = u64::try_from(rows_max).unwrap_or(0);
         let portal = self.session.portal(name)?;
-        let (formats, prepared) = (portal.formats.clone(), std::sync::Arc::clone(&portal.prepared));
+        let (formats, prepared) = (portal.formats.clone(), Arc::clone(&portal.prepared));
         let (mut result, mut rest) = match std::mem::replace(&mut portal.state, PortalState::Done) {
             PortalState::Suspended { rows, rest } => (rows, rest),
             PortalState::Fetching { cursor, rows } => {

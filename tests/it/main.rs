@@ -3,9 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where something is not as it should be, helpers included")]
 
 mod attacks;
+mod binary;
 mod discovery;
 mod encoding;
 mod freshness;
+mod grants;
+mod large_texts;
 mod limits;
 mod masks;
 mod portals;

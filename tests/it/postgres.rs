@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::binary::after_this_process;
 use crate::raw::{self, Login, Stream};
 use crate::serving::shared;
 
@@ -103,22 +104,11 @@ fn start() -> Option<Postgres> {
     Some(Postgres { sockets: folder.path().to_owned(), _folder: folder })
 }
 
-/// Statics are not dropped, so a shell waits for this process to end and then stops the server and removes its folder.
+/// Ends with this process, its folder included.
 fn stop_at_exit(server: Child, data: &Path) {
     static SERVER: Mutex<Option<Child>> = Mutex::new(None);
-    let script = format!(
-        "while kill -0 {} 2>/dev/null; do sleep 0.2; done; kill -QUIT {}; sleep 1; rm -rf '{}'",
-        std::process::id(),
-        server.id(),
-        data.parent().unwrap().display()
-    );
-    let watch = Command::new("setsid")
-        .args(["sh", "-c", &script])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    assert!(watch.is_ok(), "the watcher starts");
+    let folder = data.parent().unwrap().display();
+    after_this_process(&format!("kill -QUIT {}; sleep 1; rm -rf '{folder}'", server.id()));
     *SERVER.lock().unwrap() = Some(server);
 }
 

@@ -483,15 +483,6 @@ async fn a_rollback_restores_settings_and_a_commit_keeps_them() {
 }
 
 #[tokio::test]
-async fn an_error_undoes_the_whole_simple_query() {
-    everywhere(async |c| {
-        c.query("set extra_float_digits = 3; select 1/0").await;
-        assert_eq!(c.rows("show extra_float_digits").await, ["1"]);
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn set_config_and_current_setting() {
     everywhere(async |c| {
         assert_eq!(c.rows("select set_config('extra_float_digits', '3', false)").await, ["3"]);
@@ -687,19 +678,4 @@ async fn a_startup_message_without_a_user_is_refused() {
         client.receive().await.unwrap().line(),
         "Error 28000 no PostgreSQL user name specified in startup packet"
     );
-}
-
-#[tokio::test]
-async fn a_simple_query_and_a_pipeline_are_one_moment() {
-    let mut client = Client::connect(shared().address, "sales_analyst").await;
-    let rows = |lines: Vec<String>| lines.into_iter().filter(|line| line.starts_with("Row")).collect::<Vec<_>>();
-    let simple = rows(client.query("select now(); select now()").await);
-    assert_eq!((simple.len(), &simple[0]), (2, &simple[1]));
-    let pipeline = [run("select now()"), run("select now()"), sync()];
-    let pipeline = rows(client.say(&pipeline).await);
-    assert_eq!((pipeline.len(), &pipeline[0]), (2, &pipeline[1]));
-    assert_ne!(simple[0], pipeline[0], "the next one is another moment");
-    // a block that begins in a query takes the query's moment along
-    let block = rows(client.query("select now(); begin; select now(); commit; select now()").await);
-    assert_eq!(block[0], block[1]);
 }
