@@ -406,7 +406,8 @@ pub(crate) mod tests {
         let tables = Tables::new(Stores::default());
         let limits = Limits { memory_bytes: 1 << 20, spill_dir: None, spill_bytes: 0, parallelism: 1 };
         let engine = Engine::new(&limits, tables.object_store_registry()).unwrap();
-        Arc::new(Mesh::new(catalog, tables, engine, State::temporary()))
+        let state = State::temporary(&tables);
+        Arc::new(Mesh::new(catalog, tables, engine, state))
     }
 
     #[tokio::test]

@@ -25,6 +25,7 @@ pub enum Table {
 }
 
 impl Stream {
+    /// In the order in which they are declared.
     pub const ALL: [Self; 1] = [Self::Audit];
 
     /// The folder under the state's location.
@@ -59,6 +60,13 @@ impl Stream {
         }
     }
 
+    /// How the write-ahead file names it; never given to another stream.
+    pub(super) fn number(self) -> u8 {
+        match self {
+            Self::Audit => 1,
+        }
+    }
+
     /// The column that says when a record came to be; retention goes by it.
     pub fn time_column(self) -> &'static str {
         match self {
@@ -68,6 +76,7 @@ impl Stream {
 }
 
 impl Table {
+    /// In the order in which they are declared.
     pub const ALL: [Self; 3] = [Self::Grants, Self::AccessRequests, Self::ColumnNames];
 
     /// The folder under the state's location.
@@ -143,4 +152,18 @@ fn schema(columns: &[(&str, Kind, Needed)]) -> SchemaRef {
         Field::new(*name, data_type, *needed == Needed::Sometimes)
     });
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_listed_at_its_place_and_has_a_name_of_its_own() {
+        assert!(Stream::ALL.iter().enumerate().all(|(at, stream)| *stream as usize == at));
+        assert!(Table::ALL.iter().enumerate().all(|(at, table)| *table as usize == at));
+        let names: Vec<&str> = Stream::ALL.map(Stream::name).into_iter().chain(Table::ALL.map(Table::name)).collect();
+        assert!(names.iter().enumerate().all(|(at, name)| !names[..at].contains(name)), "{names:?}");
+        assert!(Stream::ALL.iter().all(|stream| stream.schema().field_with_name(stream.time_column()).is_ok()));
+    }
 }

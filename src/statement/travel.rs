@@ -433,6 +433,6 @@ mod tests {
         let special = |number: usize| &found[&TableReference::bare(format!("\0{number}"))];
         assert_eq!(special(1).reference, TableReference::partial("sales", "orders"));
         assert_eq!(special(3).reference, TableReference::partial("S", "t"));
-        assert_eq!((special(0).position, special(3).position), (Some(17), Some(120)));
+        assert_eq!((special(0).position, special(3).position), (Some(17), Some(128)));
     }
 }

@@ -18,6 +18,8 @@ mod raw;
 mod sample_mesh;
 mod serving;
 mod sql;
+mod state_disk;
+mod state_kill;
 mod tidy;
 mod tls;
 mod tokio_client;
