@@ -15,6 +15,7 @@ use crate::catalog::verifier::password_matches;
 use crate::catalog::watch::Live;
 use crate::config::{CommonOptions, Config, ConfigError};
 use crate::delta::{Stores, Tables};
+use crate::engine::share::ShareLimits;
 use crate::engine::{self, Engine};
 use crate::error::{Error, SqlState};
 use crate::mesh::Mesh;
@@ -75,6 +76,12 @@ impl Server {
             spill_dir: config.spill_dir.clone(),
             spill_bytes: config.spill_limit.as_usize() as u64,
             parallelism: config.threads.get(),
+            share: ShareLimits {
+                memory_percent: config.memory_limit_per_user.0,
+                spill_percent: config.spill_limit_per_user.0,
+                statements: config.max_statements_per_user.get(),
+                wait: config.statement_queue_timeout,
+            },
         };
         let engine = Engine::new(&limits, tables.object_store_registry())?;
         let state = State::open(&state_options(config), &tables).await?;
@@ -104,6 +111,7 @@ impl Server {
                     config.idle_in_transaction_session_timeout.as_millis().to_string(),
                 ),
             ],
+            statement_timeout_max: config.statement_timeout_max,
             cancels: Arc::default(),
             sessions: Arc::new(Semaphore::new(config.max_connections.get())),
             users: wire::UserCounts::default(),

@@ -107,7 +107,16 @@ impl Mesh {
     async fn decide(&self, snapshot: &Arc<Snapshot>, principal: &Arc<Principal>) -> Result<Arc<Visible>> {
         let key = (snapshot.generation, principal.fingerprint());
         let (cache, snapshot, principal) = (Arc::clone(&self.visible), Arc::clone(snapshot), Arc::clone(principal));
-        self.deciding.join(key, move || Ok(cache.get(&snapshot.catalog, snapshot.generation, &principal))).await
+        self.deciding
+            .join(key, move || {
+                Ok(cache.get(
+                    &snapshot.catalog,
+                    &crate::access::grants::Grants::default(),
+                    snapshot.generation,
+                    &principal,
+                ))
+            })
+            .await
     }
 
     /// A version of the table at most `staleness` old.
@@ -254,6 +263,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::delta::Stores;
     use crate::engine::Limits;
+    use crate::engine::share::ShareLimits;
     use std::path::Path;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -261,7 +271,9 @@ pub(crate) mod tests {
     pub(crate) fn sample() -> Arc<Mesh> {
         let catalog = Live::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("catalog")).unwrap();
         let tables = Tables::new(Stores::default());
-        let limits = Limits { memory_bytes: 1 << 20, spill_dir: None, spill_bytes: 0, parallelism: 1 };
+        let share =
+            ShareLimits { memory_percent: 50, spill_percent: 50, statements: 8, wait: Duration::from_millis(100) };
+        let limits = Limits { memory_bytes: 1 << 20, spill_dir: None, spill_bytes: 0, parallelism: 1, share };
         let engine = Engine::new(&limits, tables.object_store_registry()).unwrap();
         Arc::new(Mesh::new(catalog, tables, engine, State::temporary()))
     }

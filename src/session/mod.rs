@@ -16,6 +16,7 @@ use chrono::Utc;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 
+use crate::engine::share::Share;
 use crate::error::{Error, Report, Result, SqlState};
 use crate::mesh::{Mesh, View};
 use crate::settings::Settings;
@@ -64,6 +65,7 @@ pub struct Session {
     mesh: Arc<Mesh>,
     user: String,
     view: View,
+    share: Arc<Share>,
     settings: SharedSettings,
     facts: SessionFacts,
     statements: HashMap<String, Arc<Prepared>>,
@@ -78,10 +80,12 @@ impl Session {
     pub async fn open(mesh: Arc<Mesh>, user: &str, settings: Settings, pid: i32) -> Result<Self> {
         let view = mesh.view(user, None).await?;
         let database: Arc<str> = Arc::from(view.snapshot.catalog.mesh.name.as_str());
+        let share = mesh.engine.share(user)?;
         Ok(Self {
             mesh,
             user: user.to_owned(),
             view,
+            share,
             settings: SharedSettings::new(settings),
             facts: SessionFacts { pid, database },
             statements: HashMap::new(),
@@ -113,6 +117,7 @@ impl Session {
             settings: self.settings.clone(),
             pins: self.transaction.pins(),
             reads: Reads::default(),
+            share: Arc::clone(&self.share),
             transaction_started: self.transaction.started().unwrap_or_else(Utc::now),
             facts: self.facts.clone(),
         })

@@ -190,6 +190,8 @@ pub struct Settings {
     before_local: BTreeMap<String, Option<String>>,
     time_zone: TimeZone,
     search_path: Arc<[String]>,
+    /// What `statement_timeout` cannot be raised beyond, in milliseconds.
+    statement_timeout_max: Option<i64>,
     /// Grows with every change, so that others can tell cheaply that there was one.
     revision: u64,
 }
@@ -203,6 +205,7 @@ impl Settings {
             before_local: BTreeMap::new(),
             time_zone: TimeZone::UTC,
             search_path: Arc::from(["$user".to_owned(), "public".to_owned()]),
+            statement_timeout_max: None,
             revision: 0,
         };
         Arc::make_mut(&mut settings.initial).insert("session_authorization".to_owned(), user.to_owned());
@@ -220,6 +223,14 @@ impl Settings {
             Arc::make_mut(&mut self.initial).insert(key, value);
         }
         Ok(())
+    }
+
+    /// From now on `statement_timeout` is at most this, whatever a session sets; zero for no ceiling. A longer time, or
+    /// none, is no error, since clients set 0 without being asked to: SHOW tells what holds.
+    pub fn limit_statement_timeout(&mut self, max: Duration) -> Result<()> {
+        self.statement_timeout_max = i64::try_from(max.as_millis()).ok().filter(|max| *max > 0);
+        let current = self.raw("statement_timeout").unwrap_or("0").to_owned();
+        self.set_initial("statement_timeout", &current)
     }
 
     /// Sets a value until [`Self::end_local`] (SET LOCAL).
@@ -344,7 +355,10 @@ impl Settings {
             }
             Kind::Timeout => {
                 let milliseconds = parse_timeout_ms(value).ok_or_else(bad)?;
-                milliseconds.to_string()
+                match self.statement_timeout_max {
+                    Some(max) if name == "statement_timeout" && !(1..=max).contains(&milliseconds) => max.to_string(),
+                    _ => milliseconds.to_string(),
+                }
             }
             Kind::Encoding => {
                 let plain: String = value.chars().filter(char::is_ascii_alphanumeric).collect();
@@ -626,6 +640,33 @@ mod tests {
         assert_eq!(s.statement_timeout(), None);
         assert!(s.set("statement_timeout", "soon").is_err());
         assert!(s.set("statement_timeout", "-1").is_err());
+    }
+
+    #[test]
+    fn a_statement_timeout_has_a_ceiling() {
+        let max = Duration::from_secs(60);
+        let mut s = settings();
+        s.limit_statement_timeout(max).unwrap();
+        assert_eq!(s.statement_timeout(), Some(max));
+        for raised in ["0", "2min", "1d"] {
+            s.set_initial("statement_timeout", raised).unwrap();
+            assert_eq!(s.show("statement_timeout").unwrap(), "1min", "{raised} in the startup message");
+            s.set("statement_timeout", raised).unwrap();
+            s.set_local("statement_timeout", raised).unwrap();
+            assert_eq!(s.show("statement_timeout").unwrap(), "1min", "{raised}");
+        }
+        s.set("statement_timeout", "5s").unwrap();
+        assert_eq!(s.statement_timeout(), Some(Duration::from_secs(5)), "shorter is the session's own business");
+        s.reset("statement_timeout").unwrap();
+        assert_eq!(s.statement_timeout(), Some(max));
+        s.set("idle_in_transaction_session_timeout", "2h").unwrap();
+        assert_eq!(s.idle_in_transaction_session_timeout(), Some(Duration::from_hours(2)));
+        let mut short = Settings::new("ann", &[("statement_timeout", "5000".to_owned())]).unwrap();
+        short.limit_statement_timeout(max).unwrap();
+        assert_eq!(short.show("statement_timeout").unwrap(), "5s");
+        short.limit_statement_timeout(Duration::ZERO).unwrap();
+        short.set("statement_timeout", "0").unwrap();
+        assert_eq!(short.statement_timeout(), None);
     }
 
     #[test]

@@ -12,6 +12,7 @@ use crate::access::visible::Visible;
 use crate::catalog::model::Location;
 use crate::catalog::snapshot::Snapshot;
 use crate::delta::TableSnapshot;
+use crate::engine::share::Share;
 use crate::error::Result;
 use crate::mesh::Mesh;
 use crate::settings::Settings;
@@ -30,6 +31,8 @@ pub struct Context {
     pub pins: Pins,
     /// Filled while the statement is bound.
     pub reads: Reads,
+    /// What the principal's statements may take.
+    pub share: Arc<Share>,
     /// What `now()` returns: the start of the transaction.
     pub transaction_started: DateTime<Utc>,
     pub facts: SessionFacts,

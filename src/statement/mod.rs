@@ -107,17 +107,18 @@ fn typed_nulls(types: &[DataType]) -> Result<Vec<ScalarValue>> {
 pub async fn execute(parsed: &Parsed, parameters: &[ScalarValue], context: &Context) -> Result<Outcome> {
     match &parsed.command {
         Command::Query(query) => {
+            let place = context.share.place().await?;
             let (secured, bound) = plan(query, &parsed.text, parameters, context).await?;
             let schema = result_schema(query, &secured.schema());
-            let stream = run::stream(&secured, &bound.state, context.mesh.engine.workers())?;
+            let stream = run::stream(&secured, &bound.state, context, place)?;
             let guard = Some(Guard::new(&context.mesh, &context.visible, &context.reads));
             Ok(Outcome::Rows(Rows { schema, stream, tag: "SELECT", guard }))
         }
         Command::Explain { query, analyze, verbose } => {
+            let place = context.share.place().await?;
             let (secured, bound) = plan(query, &parsed.text, parameters, context).await?;
-            command::explain::explain(&secured, &bound, *analyze, *verbose, context.mesh.engine.workers())
-                .await
-                .map(Outcome::Rows)
+            let start = || run::stream(&secured, &bound.state, context, place);
+            command::explain::explain(&secured, analyze.then_some(start), *verbose).await.map(Outcome::Rows)
         }
         Command::Show(name) => command::show::show(name, context).map(Outcome::Rows),
         Command::ShowAll => command::show::show_all(context).map(Outcome::Rows),

@@ -13,12 +13,12 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::{OptimizerConfig, OptimizerContext};
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use futures::StreamExt;
-use tokio::runtime::Handle;
 
 use super::bind::Bound;
 use super::context::Context;
 use super::fault::from_engine;
 use crate::access::lint::{self, Secured};
+use crate::engine::share::{Place, Share};
 use crate::error::Result;
 
 /// Batches that are ready before the client takes them.
@@ -71,14 +71,22 @@ impl OptimizerConfig for WithFunctions<'_> {
 ///
 /// One step of an operator may take long (a join's build side, say); whoever waits for rows must meanwhile hear a cancel
 /// request, a timeout or the client hanging up.
-pub fn stream(secured: &Secured, state: &SessionState, workers: &Handle) -> Result<SendableRecordBatchStream> {
+/// It keeps its place among the principal's statements until its last row is there.
+pub fn stream(
+    secured: &Secured,
+    state: &SessionState,
+    context: &Context,
+    place: Place,
+) -> Result<SendableRecordBatchStream> {
+    let workers = context.mesh.engine.workers();
     // some operators begin at once, and must do so among the workers
     let entered = workers.enter();
-    let mut rows = secured.execute_stream(task_context(state)).map_err(from_engine)?;
+    let mut rows = secured.execute_stream(task_context(state, &context.share)).map_err(from_engine)?;
     drop(entered);
     let mut receiver = RecordBatchReceiverStreamBuilder::new(rows.schema(), BATCHES_AHEAD_MAX);
     let sender = receiver.tx();
     let work = async move {
+        let _place = place;
         while let Some(batch) = rows.next().await {
             let failed = batch.is_err();
             // nobody waits any more, or nothing can follow an error
@@ -93,7 +101,7 @@ pub fn stream(secured: &Secured, state: &SessionState, workers: &Handle) -> Resu
 }
 
 /// What running needs of the engine. The functions are already in the plan, so no list of them is copied.
-pub fn task_context(state: &SessionState) -> Arc<TaskContext> {
+fn task_context(state: &SessionState, share: &Share) -> Arc<TaskContext> {
     Arc::new(TaskContext::new(
         None,
         state.session_id().to_owned(),
@@ -102,6 +110,6 @@ pub fn task_context(state: &SessionState) -> Arc<TaskContext> {
         HashMap::new(),
         HashMap::new(),
         HashMap::new(),
-        Arc::clone(state.runtime_env()),
+        Arc::clone(share.runtime()),
     ))
 }

@@ -51,6 +51,8 @@ pub struct Shared {
     pub limits: Limits,
     /// Settings that new sessions start with.
     pub defaults: Vec<(&'static str, String)>,
+    /// Ceiling of `statement_timeout`; zero for none.
+    pub statement_timeout_max: Duration,
     pub cancels: Arc<Cancels>,
     pub sessions: Arc<Semaphore>,
     pub users: UserCounts,

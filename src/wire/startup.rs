@@ -262,6 +262,7 @@ fn command_line_options(text: &str) -> Result<Vec<(String, String)>> {
 /// Settings of the server, then those of the startup message.
 fn first_settings(request: &Request, shared: &Shared) -> Result<Settings> {
     let mut settings = Settings::new(&request.user, &shared.defaults)?;
+    settings.limit_statement_timeout(shared.statement_timeout_max)?;
     for (name, value) in &request.options {
         settings
             .set_initial(name, value)

@@ -104,6 +104,7 @@ mod tests {
             settings: SharedSettings::new(Settings::new(user, &[]).unwrap()),
             pins: Pins::default(),
             reads: Reads::default(),
+            share: mesh.engine.share(user).unwrap(),
             transaction_started: Utc::now(),
             facts: SessionFacts { pid: 1, database: Arc::from("mesh") },
         }

@@ -20,7 +20,10 @@ pub fn rows(context: &Context) -> Result<RecordBatch> {
         let catalog = &context.snapshot.catalog;
         for user in catalog.users.values() {
             let principal = Principal::from(user);
-            add(&user.name, &domain_access(catalog, &Rulebook::new(catalog, &principal)));
+            add(
+                &user.name,
+                &domain_access(catalog, &Rulebook::new(catalog, &crate::access::grants::Grants::default(), &principal)),
+            );
         }
     } else {
         add(&context.principal.name, context.visible.domain_access());
