@@ -161,6 +161,7 @@ impl Server {
                 tracing::error!(connections = connections.len(), "connections that do not end are dropped");
             }
         }
+        self.shared.mesh.logins.flush();
         drop(tokio::time::timeout(LAST_WAIT, background).await);
         tracing::info!(seconds = started.elapsed().as_secs_f64(), "stopped");
     }

@@ -94,6 +94,35 @@ impl CompiledScope {
         self.row_filter.is_none() && self.visible.len() == self.schema.fields().len()
     }
 
+    /// Everything. `Err` as in [`compile`](Self::compile).
+    pub fn whole(schema: &SchemaRef) -> Result<Self, String> {
+        Self::compile(&ReadScope::default(), &anyone(), &BTreeSet::new(), schema)
+    }
+
+    /// Every column of the rows whose `column`, a text, is one of `values`. `Err` as in [`compile`](Self::compile).
+    pub fn with_values(column: &str, values: &BTreeSet<String>, schema: &SchemaRef) -> Result<Self, String> {
+        let anyone = anyone();
+        let mut scope = Self::whole(schema)?;
+        let df_schema = DFSchema::try_from(Arc::clone(schema)).map_err(|error| error.to_string())?;
+        let compiler = Compiler { principal: &anyone, readable_domains: &BTreeSet::new(), schema: Arc::new(df_schema) };
+        let field = schema.field_with_name(column).map_err(|error| error.to_string())?;
+        let values = values.iter().map(|value| {
+            let value = ScalarValue::Utf8(Some(value.clone()));
+            value.cast_to(field.data_type()).map(lit).map_err(|error| error.to_string())
+        });
+        let values = values.collect::<Result<Vec<_>, _>>()?;
+        let nothing = values.is_empty();
+        let expr = Expr::InList(InList::new(Box::new(column_expr(column)), values, false));
+        scope.row_filter = compiler.row_filter(if nothing { lit(false) } else { expr })?;
+        Ok(scope)
+    }
+
+    /// The columns that are left out for the principal, in the table's order.
+    pub fn hidden_names(&self) -> impl Iterator<Item = &str> {
+        let hidden = self.schema.fields().iter().enumerate().filter(|(index, _)| !self.visible.contains(index));
+        hidden.map(|(_, field)| field.name().as_str())
+    }
+
     /// The columns that the principal sees, in the table's order.
     pub fn visible_names(&self) -> impl Iterator<Item = &str> {
         self.visible.iter().filter_map(|&index| self.schema.fields().get(index)).map(|field| field.name().as_str())
@@ -102,9 +131,13 @@ impl CompiledScope {
 
 /// Checks one row filter against a table's schema, for validation: `Err` says why it is refused.
 pub fn check_row_filter(text: &str, schema: &SchemaRef) -> Result<(), String> {
-    let anyone = Principal { name: String::new(), groups: Vec::new(), attributes: BTreeMap::new(), roles: Vec::new() };
+    let anyone = anyone();
     let scope = ReadScope { row_rules: vec![RowRule::Filter { text: text.to_owned() }], hidden_columns: Vec::new() };
     CompiledScope::compile(&scope, &anyone, &BTreeSet::new(), schema).map(drop)
+}
+
+fn anyone() -> Principal {
+    Principal { name: String::new(), groups: Vec::new(), attributes: BTreeMap::new(), roles: Vec::new() }
 }
 
 /// A hidden column that the table does not have may have been renamed: refused, so that a rename unmasks nothing. Of a

@@ -247,7 +247,7 @@ impl MemoryPool for SharedPool {
         if !taken {
             let name = reservation.consumer().name();
             return Err(DataFusionError::ResourcesExhausted(format!(
-                "{more} bytes for {name}, which holds {size}, are {BEYOND_SHARE}: {self}"
+                "{more} bytes for {name}, which holds {size} of {held} bytes, are {BEYOND_SHARE}"
             )));
         }
         *own.part(reservation.consumer()) += more;

@@ -5,6 +5,7 @@
 
 pub mod conformity;
 pub mod inspect;
+pub mod logins;
 mod relations;
 
 use std::collections::{HashMap, HashSet};
@@ -20,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use crate::access::fingerprint::Fingerprint;
 use crate::access::principal::Principal;
 use crate::access::visible::{Visible, VisibleCache};
-use crate::catalog::model::{Location, Problem, Product};
+use crate::catalog::model::{Location, Problem, Product, Role};
 use crate::catalog::snapshot::Snapshot;
 use crate::catalog::watch::Live;
 use crate::delta::{DeltaError, TableLocation, TableSnapshot, Tables};
@@ -30,6 +31,7 @@ use crate::quality::Scores;
 use crate::quality::runner::{self, EachProduct};
 use crate::state::State;
 use crate::telemetry::Progress;
+use logins::Logins;
 pub use relations::{RelationCache, RelationKey};
 
 /// How many problems with tables are logged after each look at them.
@@ -44,6 +46,8 @@ pub struct Mesh {
     pub relations: Arc<RelationCache>,
     /// What the server itself keeps.
     pub state: Arc<State>,
+    /// Records who logged in, and who was refused.
+    pub logins: Arc<Logins>,
     /// What is wrong with the tables of the current generation, as far as they were looked at.
     table_problems: ArcSwap<Vec<Problem>>,
     visible: Arc<VisibleCache>,
@@ -66,6 +70,7 @@ impl Mesh {
             scores: Arc::new(Scores::default()),
             engine,
             relations: Arc::default(),
+            logins: Arc::new(Logins::new(&state)),
             state,
             table_problems: ArcSwap::default(),
             visible: Arc::default(),
@@ -84,9 +89,19 @@ impl Mesh {
     /// # Errors
     /// A fatal `28000` when the user is no longer in the catalog.
     pub async fn view(&self, user: &str, known: Option<&View>) -> Result<View> {
+        self.view_as(user, false, known).await
+    }
+
+    /// What a user sees now, with break-glass on if `break_glass` says so and the user has the role for it. Otherwise as
+    /// [`view`](Self::view).
+    ///
+    /// # Errors
+    /// A fatal `28000` when the user is no longer in the catalog.
+    pub async fn view_as(&self, user: &str, break_glass: bool, known: Option<&View>) -> Result<View> {
         let snapshot = self.catalog.current();
         if let Some(known) = known
             && known.snapshot.generation == snapshot.generation
+            && known.principal.has_role(Role::BreakGlass) == break_glass
         {
             return Ok(known.clone());
         }
@@ -96,7 +111,8 @@ impl Mesh {
                 format!("role \"{user}\" does not exist"),
             ));
         };
-        let principal = Arc::new(Principal::from(found));
+        let broken = if break_glass { Principal::with_broken_glass(found) } else { None };
+        let principal = Arc::new(broken.unwrap_or_else(|| Principal::from(found)));
         let visible = match self.visible.kept(snapshot.generation, &principal) {
             Some(visible) => visible,
             None => self.decide(&snapshot, &principal).await?,

@@ -4,12 +4,14 @@
 //! A statement gets a [`Context`] made here, and what only a session can do comes back as a [`SessionCommand`] and is
 //! done in `commands`. The session knows nothing of messages or sockets.
 
+mod break_glass;
 mod budget;
 mod commands;
 mod portal;
 mod transaction;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use chrono::Utc;
@@ -19,7 +21,9 @@ use datafusion::common::ScalarValue;
 use crate::engine::share::Share;
 use crate::error::{Error, Report, Result, SqlState};
 use crate::mesh::{Mesh, View};
-use crate::settings::Settings;
+use crate::settings::{BREAK_GLASS, Settings};
+use crate::state::audit::event_id;
+use crate::statement::audit::Audit;
 use crate::statement::classify::{Command, SessionCommand};
 use crate::statement::context::{Context, SessionFacts, SharedSettings};
 use crate::statement::guard::Reads;
@@ -77,7 +81,13 @@ pub struct Session {
 impl Session {
     /// # Errors
     /// When the user is not in the catalog (any more).
-    pub async fn open(mesh: Arc<Mesh>, user: &str, settings: Settings, pid: i32) -> Result<Self> {
+    pub async fn open(
+        mesh: Arc<Mesh>,
+        user: &str,
+        settings: Settings,
+        pid: i32,
+        client_address: IpAddr,
+    ) -> Result<Self> {
         let view = mesh.view(user, None).await?;
         let database: Arc<str> = Arc::from(view.snapshot.catalog.mesh.name.as_str());
         let share = mesh.engine.share(user)?;
@@ -87,12 +97,19 @@ impl Session {
             view,
             share,
             settings: SharedSettings::new(settings),
-            facts: SessionFacts { pid, database },
+            facts: SessionFacts { pid, database, client_address, session_id: Arc::from(event_id(Utc::now())) },
             statements: HashMap::new(),
             portals: HashMap::new(),
             transaction: Transaction::default(),
             budget: Budget::default(),
         })
+    }
+
+    /// Leaves a record of the session's beginning.
+    pub fn record_login(&self) {
+        let application = self.settings.lock().get("application_name").unwrap_or_default();
+        let SessionFacts { client_address, session_id, .. } = &self.facts;
+        self.mesh.logins.opened(&self.user, *client_address, session_id, &application);
     }
 
     pub fn settings(&self) -> &SharedSettings {
@@ -108,7 +125,8 @@ impl Session {
     async fn context(&mut self) -> Result<Context> {
         let settings = &self.settings;
         self.transaction.open(|| settings.lock().clone());
-        self.view = self.mesh.view(&self.user, Some(&self.view)).await?;
+        let break_glass = self.settings.lock().break_glass().is_some();
+        self.view = self.mesh.view_as(&self.user, break_glass, Some(&self.view)).await?;
         Ok(Context {
             mesh: Arc::clone(&self.mesh),
             snapshot: Arc::clone(&self.view.snapshot),
@@ -117,6 +135,7 @@ impl Session {
             settings: self.settings.clone(),
             pins: self.transaction.pins(),
             reads: Reads::default(),
+            audit: Audit::default(),
             share: Arc::clone(&self.share),
             transaction_started: self.transaction.started().unwrap_or_else(Utc::now),
             facts: self.facts.clone(),
@@ -154,6 +173,11 @@ impl Session {
                 let query = Parsed { text: Arc::clone(&parsed.text), command: Command::Query(query) };
                 self.declare(name, &query, parameters, binary, &context).await
             }
+            Outcome::Session(SessionCommand::Set { name, value: Some(reason), local })
+                if name.eq_ignore_ascii_case(BREAK_GLASS) =>
+            {
+                self.begin_break_glass(&reason, local, &context).await
+            }
             Outcome::Session(command) => self.command(command),
         }
     }
@@ -171,9 +195,10 @@ impl Session {
             return Err(not_in_block("DECLARE CURSOR"));
         }
         self.check_new_portal(&name)?;
-        let Outcome::Rows(rows) = statement::execute(query, parameters, context).await? else {
+        let Outcome::Rows(mut rows) = statement::execute(query, parameters, context).await? else {
             return Err(Error::new(SqlState::SYNTAX_ERROR, "DECLARE CURSOR takes a query"));
         };
+        let notice = rows.notice.take();
         let description = Description { parameters: Vec::new(), columns: Some(Arc::clone(&rows.schema)) };
         let room = self.budget.take(0)?;
         let prepared = Prepared { parsed: None, description, declared_oids: Vec::new(), _held: room };
@@ -181,7 +206,7 @@ impl Session {
         let mut portal = Portal::new(Arc::new(prepared), Vec::new(), vec![i16::from(binary)], room);
         portal.state = PortalState::Suspended { rows, rest: None };
         self.portals.insert(name, portal);
-        Ok(Executed::Done { tag: "DECLARE CURSOR".to_owned(), notice: None })
+        Ok(Executed::Done { tag: "DECLARE CURSOR".to_owned(), notice })
     }
 
     /// Parses and describes a statement under a name; the empty name is replaced, others must be free.

@@ -20,6 +20,12 @@ const CUSTOM_SETTINGS_MAX: usize = 64;
 /// Longest value of any setting, in bytes.
 const VALUE_BYTES_MAX: usize = 8 * 1024;
 
+/// The setting that lifts policies for those with the role for it.
+pub const BREAK_GLASS: &str = "mesh.break_glass";
+/// How short and how long its reason may be, in characters.
+const REASON_CHARS_MIN: usize = 10;
+const REASON_CHARS_MAX: usize = 1_000;
+
 /// How a value is checked and brought into its canonical form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -36,6 +42,8 @@ enum Kind {
     DateStyle,
     TimeZone,
     SearchPath,
+    /// Set by [`Settings::begin_break_glass`] alone, which only a session calls that has checked who asks.
+    BreakGlass,
     /// Cannot be changed.
     Internal,
 }
@@ -124,6 +132,13 @@ const DEFINITIONS: &[Definition] = &[
     Definition("lc_time", Kind::Text, "C", false, "Sets the locale for formatting date and time values."),
     Definition("lock_timeout", Kind::Timeout, "0", false, "Sets the maximum allowed duration of any wait for a lock."),
     Definition("max_identifier_length", Kind::Internal, "63", false, "Shows the maximum identifier length."),
+    Definition(
+        BREAK_GLASS,
+        Kind::BreakGlass,
+        "",
+        false,
+        "Reads everything in an emergency, for the reason given; every use is recorded.",
+    ),
     Definition("row_security", Kind::Word(&["on"]), "on", false, "Enable row security."),
     Definition(
         "search_path",
@@ -283,6 +298,25 @@ impl Settings {
         Ok(())
     }
 
+    /// Turns break-glass on, until the transaction's end if `local`. Whoever calls it has checked that the principal may,
+    /// and has recorded it.
+    pub fn begin_break_glass(&mut self, reason: &str, local: bool) {
+        let key = BREAK_GLASS.to_owned();
+        if local {
+            let before = self.before_local.get(&key).cloned().unwrap_or_else(|| self.changed.get(&key).cloned());
+            self.before_local.insert(key.clone(), before);
+        } else {
+            self.before_local.remove(&key);
+        }
+        self.revision += 1;
+        Arc::make_mut(&mut self.changed).insert(key, reason.to_owned());
+    }
+
+    /// The reason why break-glass is on; `None` while it is off.
+    pub fn break_glass(&self) -> Option<&str> {
+        self.changed.get(BREAK_GLASS).map(String::as_str)
+    }
+
     fn set_custom(&mut self, key: String, name: &str, value: &str) -> Result<()> {
         let valid = |part: &str| {
             part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
@@ -372,6 +406,13 @@ impl Settings {
             Kind::DateStyle => canonical_date_style(self.get("datestyle").as_deref().unwrap_or("ISO, MDY"), value)
                 .ok_or_else(|| bad().hint("The only output style is ISO."))?,
             Kind::TimeZone => TimeZone::parse(value).ok_or_else(bad)?.name(),
+            Kind::BreakGlass => {
+                return Err(Error::new(
+                    SqlState::INSUFFICIENT_PRIVILEGE,
+                    format!("permission denied to set parameter \"{name}\""),
+                )
+                .hint("It takes the role break_glass and a statement of its own: SET mesh.break_glass = 'reason'."));
+            }
             Kind::Internal => {
                 return Err(Error::new(
                     SqlState::CANT_CHANGE_RUNTIME_PARAM,
@@ -505,6 +546,20 @@ impl Settings {
         let milliseconds: u64 = self.raw(key)?.parse().ok()?;
         (milliseconds > 0).then(|| Duration::from_millis(milliseconds))
     }
+}
+
+/// The reason for break-glass, without blanks around it.
+///
+/// # Errors
+/// `22023` when it is too short to say anything, or too long.
+pub fn break_glass_reason(text: &str) -> Result<&str> {
+    let reason = text.trim();
+    if (REASON_CHARS_MIN..=REASON_CHARS_MAX).contains(&reason.chars().count()) {
+        return Ok(reason);
+    }
+    let message = format!("the reason for break-glass takes {REASON_CHARS_MIN} to {REASON_CHARS_MAX} characters");
+    Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message)
+        .hint("Say what happened and what you need the data for; RESET mesh.break_glass turns it off."))
 }
 
 /// No setting of the engine is a client's to see or to change (DESIGN.md, section 5.7).
@@ -667,6 +722,38 @@ mod tests {
         short.limit_statement_timeout(Duration::ZERO).unwrap();
         short.set("statement_timeout", "0").unwrap();
         assert_eq!(short.statement_timeout(), None);
+    }
+
+    #[test]
+    fn break_glass_is_set_by_no_ordinary_way() {
+        let mut s = settings();
+        let reason = "the nightly load deleted orders";
+        let code = |result: Result<()>| result.unwrap_err().sqlstate();
+        for name in [BREAK_GLASS, "MESH.Break_Glass"] {
+            assert_eq!(code(s.set(name, reason)), SqlState::INSUFFICIENT_PRIVILEGE);
+            assert_eq!(code(s.set_local(name, reason)), SqlState::INSUFFICIENT_PRIVILEGE);
+            assert_eq!(code(s.set_initial(name, reason)), SqlState::INSUFFICIENT_PRIVILEGE);
+        }
+        assert_eq!((s.break_glass(), s.show(BREAK_GLASS).unwrap().as_str()), (None, ""));
+        s.begin_break_glass(reason, false);
+        assert_eq!((s.break_glass(), s.show(BREAK_GLASS).unwrap().as_str()), (Some(reason), reason));
+        s.reset(BREAK_GLASS).unwrap();
+        assert_eq!(s.break_glass(), None);
+        s.begin_break_glass(reason, true);
+        assert_eq!(s.break_glass(), Some(reason));
+        s.end_local();
+        assert_eq!(s.break_glass(), None);
+        s.begin_break_glass(reason, false);
+        s.reset_all();
+        assert_eq!(s.break_glass(), None);
+    }
+
+    #[test]
+    fn a_reason_says_something() {
+        assert_eq!(break_glass_reason("  ten chars!  ").unwrap(), "ten chars!");
+        for text in ["", "why", "         x         ", &"x".repeat(REASON_CHARS_MAX + 1)] {
+            assert_eq!(break_glass_reason(text).unwrap_err().sqlstate(), SqlState::INVALID_PARAMETER_VALUE);
+        }
     }
 
     #[test]

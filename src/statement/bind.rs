@@ -24,6 +24,7 @@ use datafusion::sql::planner::{NullOrdering, ParserOptions, PlannerContext, SqlT
 use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast::{ObjectName, Statement, TableFactor, Visit, Visitor, visit_relations};
 
+use super::audit::Denied;
 use super::context::Context;
 use super::fault::from_engine;
 use super::functions::session_function;
@@ -123,6 +124,9 @@ async fn in_schema(schema: &str, table: &str, context: &Context) -> Result<Optio
         return system::relation(table, context).await;
     }
     let Some(visible) = context.visible.lookup(schema, table).filter(|product| product.has_table) else {
+        if let Some(hidden) = context.visible.hidden(schema, table) {
+            context.audit.denied(hidden, Denied::Hidden);
+        }
         return Ok(None);
     };
     let Some(product) = visible.of(&context.snapshot.catalog) else { return Ok(None) };
@@ -134,16 +138,22 @@ async fn product_table(
     product: &Product,
     context: &Context,
 ) -> Result<Arc<dyn TableProvider>> {
-    let Access::Read(scope) = visible.access else { return Err(denied(visible.table, product)) };
     let location = product.delta_port().and_then(|port| port.location.as_ref());
-    let Some(location) = location else { return Err(denied(visible.table, product)) };
+    let (Access::Read(scope), Some(location)) = (visible.access, location) else {
+        context.audit.denied(&product.id, Denied::DiscoverOnly);
+        return Err(denied(visible.table, product));
+    };
     context.reads.add(&product.id);
     let snapshot = context.table(location).await?;
     let name = format!("{}.{}", visible.schema, visible.table);
     let scope = CompiledScope::compile(scope, &context.principal, context.visible.readable_domains(), &snapshot.schema);
     match scope {
-        Ok(scope) => Ok(Arc::new(SecuredTable::new(&name, snapshot.provider(), scope)?)),
+        Ok(scope) => {
+            context.audit.read(&product.id, &name, snapshot.version, &scope);
+            Ok(Arc::new(SecuredTable::new(&name, snapshot.provider(), scope)?))
+        }
         Err(reason) => {
+            context.audit.denied(&product.id, Denied::ScopeNotApplicable);
             tracing::warn!(table = %name, principal = %context.principal.name, %reason, "a row filter cannot be applied, access denied");
             Err(denied(visible.table, product))
         }

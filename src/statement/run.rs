@@ -14,6 +14,7 @@ use datafusion::optimizer::{OptimizerConfig, OptimizerContext};
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use futures::StreamExt;
 
+use super::audit::Recording;
 use super::bind::Bound;
 use super::context::Context;
 use super::fault::from_engine;
@@ -30,17 +31,24 @@ pub fn analyse(bound: &Bound) -> Result<LogicalPlan> {
     bound.state.analyzer().execute_and_check(bound.plan.clone(), options, |_, _| {}).map_err(from_engine)
 }
 
-/// Plans the statement physically and passes it through the lint: the only way to a plan that can run.
-pub async fn secure(bound: &Bound, context: &Context) -> Result<Secured> {
-    let state = &bound.state;
-    let context = OptimizerContext::new_with_config_options(Arc::clone(state.config_options()))
+/// Plans the statement physically and passes it through the lint: the only way to a plan that can run. Before it looks at
+/// any file, what is read is put on its way to the audit if `recorded` says that rows will follow.
+pub async fn secure(bound: &Bound, context: &Context, recorded: bool) -> Result<(Secured, Recording)> {
+    let (state, audit) = (&bound.state, &context.audit);
+    let optimizer = OptimizerContext::new_with_config_options(Arc::clone(state.config_options()))
         .with_query_execution_start_time(context.transaction_started);
-    let config = WithFunctions { context, state };
+    let config = WithFunctions { context: optimizer, state };
     let analysed = analyse(bound)?;
     let optimised = state.optimizer().optimize(analysed, &config, |_, _| {}).map_err(from_engine)?;
+    let recording = if recorded {
+        audit.note_columns(&optimised)?;
+        audit.record_reads(context)?
+    } else {
+        Recording::nothing()
+    };
     let planner = state.query_planner();
     let physical = planner.create_physical_plan(&optimised, state.as_ref()).await.map_err(from_engine)?;
-    lint::secure(physical)
+    Ok((lint::secure(physical)?, recording))
 }
 
 /// What the optimizer may ask; rules that write functions of their own (DISTINCT ON) look them up.

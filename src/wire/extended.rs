@@ -153,7 +153,10 @@ impl Connection {
                         let (channel, session) = (&mut self.channel, &mut self.session);
                         return fetch(channel, session, &cursor, rows, &formats, &interrupts).await;
                     }
-                    Some(Executed::Rows(rows)) => {
+                    Some(Executed::Rows(mut rows)) => {
+                        if let Some(notice) = rows.notice.take() {
+                            reply::report(&mut self.channel.output, &notice);
+                        }
                         check_unchanged(&prepared, &rows.schema)?;
                         (rows, None)
                     }

@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where something is not as it should be, helpers included")]
 
+mod audit;
+mod break_glass;
 mod discovery;
 mod encoding;
 mod freshness;
@@ -11,6 +13,7 @@ mod protocol;
 mod raw;
 mod sample_mesh;
 mod serving;
+mod shares;
 mod sql;
 mod tidy;
 mod tls;
