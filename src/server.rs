@@ -163,6 +163,9 @@ impl Server {
         }
         self.shared.mesh.logins.flush();
         drop(tokio::time::timeout(LAST_WAIT, background).await);
+        if tokio::time::timeout(LAST_WAIT, self.shared.mesh.state.close()).await.is_err() {
+            tracing::warn!("the last records stay in the write-ahead file until the next start");
+        }
         tracing::info!(seconds = started.elapsed().as_secs_f64(), "stopped");
     }
 

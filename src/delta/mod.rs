@@ -1,4 +1,5 @@
-//! The products' Delta tables: opened once, refreshed incrementally, shared as immutable snapshots.
+//! Delta tables. The products' are opened once, refreshed incrementally, shared as immutable snapshots; those of the
+//! server's own state are written too (`written`).
 //!
 //! The only room that names deltalake. It knows locations, versions and commits, and refuses to know contracts,
 //! principals or SQL: a [`TableSnapshot`] hands out a bare, unsecured `TableProvider`, and fencing it is the business of
@@ -30,8 +31,10 @@ mod store;
 mod table;
 #[cfg(test)]
 mod tests;
+mod written;
 
 pub use error::DeltaError;
 pub use snapshot::TableSnapshot;
 pub use store::Stores;
 pub use table::{TableLocation, Tables};
+pub use written::{Changes, Committed, LiveFile, NewFile, Newest, WrittenFolder, WrittenTable};

@@ -112,6 +112,10 @@ impl Tables {
         entries.retain(|location, _| referenced.contains(location));
     }
 
+    pub(super) fn stores(&self) -> &Stores {
+        &self.0.stores
+    }
+
     fn entry(&self, location: &TableLocation) -> Result<Arc<Entry>, DeltaError> {
         let entries = self.0.entries.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = entries.get(location) {

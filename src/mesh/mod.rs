@@ -291,7 +291,8 @@ pub(crate) mod tests {
             ShareLimits { memory_percent: 50, spill_percent: 50, statements: 8, wait: Duration::from_millis(100) };
         let limits = Limits { memory_bytes: 1 << 20, spill_dir: None, spill_bytes: 0, parallelism: 1, share };
         let engine = Engine::new(&limits, tables.object_store_registry()).unwrap();
-        Arc::new(Mesh::new(catalog, tables, engine, State::temporary()))
+        let state = State::temporary(&tables);
+        Arc::new(Mesh::new(catalog, tables, engine, state))
     }
 
     #[tokio::test]

@@ -59,6 +59,13 @@ impl Stream {
         }
     }
 
+    /// How the write-ahead file names it; never given to another stream.
+    pub(super) fn number(self) -> u8 {
+        match self {
+            Self::Audit => 1,
+        }
+    }
+
     /// The column that says when a record came to be; retention goes by it.
     pub fn time_column(self) -> &'static str {
         match self {

@@ -1,0 +1,1 @@
+//! Written tables in temporary folders.
