@@ -13,8 +13,10 @@ pub struct SqlState(&'static str);
 impl SqlState {
     pub const SUCCESSFUL_COMPLETION: Self = Self("00000");
     pub const WARNING: Self = Self("01000");
+    pub const WARNING_PRIVILEGE_NOT_REVOKED: Self = Self("01006");
     pub const PROTOCOL_VIOLATION: Self = Self("08P01");
     pub const FEATURE_NOT_SUPPORTED: Self = Self("0A000");
+    pub const INVALID_GRANT_OPERATION: Self = Self("0LP01");
     pub const CARDINALITY_VIOLATION: Self = Self("21000");
     pub const DATA_EXCEPTION: Self = Self("22000");
     pub const STRING_DATA_RIGHT_TRUNCATION: Self = Self("22001");
@@ -28,6 +30,7 @@ impl SqlState {
     pub const INVALID_BINARY_REPRESENTATION: Self = Self("22P03");
     pub const INVALID_REGULAR_EXPRESSION: Self = Self("2201B");
     pub const INVALID_DATETIME_FORMAT: Self = Self("22007");
+    pub const UNIQUE_VIOLATION: Self = Self("23505");
     pub const ACTIVE_SQL_TRANSACTION: Self = Self("25001");
     pub const READ_ONLY_SQL_TRANSACTION: Self = Self("25006");
     pub const NO_ACTIVE_SQL_TRANSACTION: Self = Self("25P01");
@@ -43,6 +46,7 @@ impl SqlState {
     pub const INSUFFICIENT_PRIVILEGE: Self = Self("42501");
     pub const SERIALIZATION_FAILURE: Self = Self("40001");
     pub const SYNTAX_ERROR: Self = Self("42601");
+    pub const INVALID_NAME: Self = Self("42602");
     pub const UNDEFINED_COLUMN: Self = Self("42703");
     pub const UNDEFINED_OBJECT: Self = Self("42704");
     pub const AMBIGUOUS_COLUMN: Self = Self("42702");

@@ -139,7 +139,7 @@ pub enum Cause {
     /// Break-glass is on.
     BreakGlass,
     /// An owner or mesh_admin granted it.
-    Grant { id: u64 },
+    Grant { id: u32 },
 }
 
 impl Cause {

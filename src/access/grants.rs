@@ -20,7 +20,7 @@ use crate::catalog::model::{Catalog, DomainName, Product, ProductId, Role};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Grant {
     /// Drawn at random, so that it tells nothing about other grants.
-    pub id: u64,
+    pub id: u32,
     pub grantee: Grantee,
     pub object: GrantObject,
     /// The principal who granted it, or approved the request for it.
@@ -117,7 +117,7 @@ impl fmt::Display for GrantObject {
 }
 
 /// All grants that hold at one instant, and when that will no longer be all of them. Immutable and shared.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Grants {
     active: Vec<Grant>,
     next_change: Option<DateTime<Utc>>,
@@ -177,7 +177,7 @@ impl<'a> GrantsTo<'a> {
 
     /// The one of this id that speaks of the product.
     #[must_use]
-    pub fn find(&self, product: &Product, id: u64) -> Option<&'a Grant> {
+    pub fn find(&self, product: &Product, id: u32) -> Option<&'a Grant> {
         self.on(product).find(|grant| grant.id == id)
     }
 }
@@ -227,7 +227,7 @@ pub(super) mod tests {
     }
 
     /// A grant given at noon that does not end. `object` with a dot is a product.
-    pub fn grant(id: u64, grantee: Grantee, object: &str) -> Grant {
+    pub fn grant(id: u32, grantee: Grantee, object: &str) -> Grant {
         let object = if object.contains('.') {
             GrantObject::Product(ProductId(object.to_owned()))
         } else {

@@ -104,6 +104,7 @@ impl Logins {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::delta::{Stores, Tables};
 
     fn address(last: u16) -> IpAddr {
         std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last).into()
@@ -116,7 +117,8 @@ mod tests {
     #[tokio::test]
     async fn one_address_is_recorded_once_and_then_counted() {
         let counted_for = Duration::from_millis(200);
-        let logins = Arc::new(Logins { counted_for, ..Logins::new(&State::temporary()) });
+        let logins =
+            Arc::new(Logins { counted_for, ..Logins::new(&State::temporary(&Tables::new(Stores::default()))) });
         for _ in 0..50 {
             logins.refused(address(1), "ann", SqlState::INVALID_PASSWORD);
         }
@@ -132,7 +134,7 @@ mod tests {
 
     #[tokio::test]
     async fn addresses_are_bounded_and_names_cut() {
-        let logins = Arc::new(Logins::new(&State::temporary()));
+        let logins = Arc::new(Logins::new(&State::temporary(&Tables::new(Stores::default()))));
         for last in 0..ADDRESSES_MAX as u16 + 20 {
             logins.refused(address(last), &"x".repeat(10_000), SqlState::INVALID_PASSWORD);
         }

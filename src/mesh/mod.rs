@@ -1,11 +1,13 @@
 //! The running mesh that all sessions share: catalog, tables, measurements and engine, joined in one place.
 //!
-//! `catalog` and `delta` do not know each other; here a contract's location becomes an open table, and a catalog
-//! generation and a principal become a view. Everything handed out is an immutable snapshot.
+//! `catalog` and `delta` do not know each other; here a contract's location becomes an open table, and the catalog, the
+//! grants and a principal become a view. Everything handed out is an immutable snapshot.
 
 pub mod conformity;
+pub mod grants;
 pub mod inspect;
 pub mod logins;
+mod policy;
 mod relations;
 
 use std::collections::{HashMap, HashSet};
@@ -19,6 +21,7 @@ use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
 use crate::access::fingerprint::Fingerprint;
+use crate::access::grants::Grants;
 use crate::access::principal::Principal;
 use crate::access::visible::{Visible, VisibleCache};
 use crate::catalog::model::{Location, Problem, Product, Role};
@@ -32,6 +35,8 @@ use crate::quality::runner::{self, EachProduct};
 use crate::state::State;
 use crate::telemetry::Progress;
 use logins::Logins;
+use policy::Policies;
+pub use policy::Policy;
 pub use relations::{RelationCache, RelationKey};
 
 /// How many problems with tables are logged after each look at them.
@@ -50,6 +55,7 @@ pub struct Mesh {
     pub logins: Arc<Logins>,
     /// What is wrong with the tables of the current generation, as far as they were looked at.
     table_problems: ArcSwap<Vec<Problem>>,
+    policies: Policies,
     visible: Arc<VisibleCache>,
     deciding: SingleFlight<(u64, Fingerprint), Arc<Visible>>,
 }
@@ -58,12 +64,15 @@ pub struct Mesh {
 #[derive(Clone)]
 pub struct View {
     pub snapshot: Arc<Snapshot>,
+    /// All that hold, whoever they are to.
+    pub grants: Arc<Grants>,
     pub principal: Arc<Principal>,
     pub visible: Arc<Visible>,
 }
 
 impl Mesh {
     pub fn new(catalog: Arc<Live>, tables: Tables, engine: Engine, state: Arc<State>) -> Self {
+        let policies = Policies::new(&catalog, &state);
         Self {
             catalog,
             tables,
@@ -73,6 +82,7 @@ impl Mesh {
             logins: Arc::new(Logins::new(&state)),
             state,
             table_problems: ArcSwap::default(),
+            policies,
             visible: Arc::default(),
             deciding: SingleFlight::default(),
         }
@@ -83,7 +93,7 @@ impl Mesh {
         self.catalog.current().catalog.mesh.name.clone()
     }
 
-    /// What a user sees now. `known` is handed back when nothing changed since. After a reload every
+    /// What a user sees now. `known` is handed back when nothing changed since. After a change of policy every
     /// principal is decided about once, however many sessions it has, on a thread that may block. Cancel safe.
     ///
     /// # Errors
@@ -98,14 +108,14 @@ impl Mesh {
     /// # Errors
     /// A fatal `28000` when the user is no longer in the catalog.
     pub async fn view_as(&self, user: &str, break_glass: bool, known: Option<&View>) -> Result<View> {
-        let snapshot = self.catalog.current();
+        let policy = self.policy();
         if let Some(known) = known
-            && known.snapshot.generation == snapshot.generation
+            && known.visible.generation() == policy.generation
             && known.principal.has_role(Role::BreakGlass) == break_glass
         {
             return Ok(known.clone());
         }
-        let Some(found) = snapshot.user(user) else {
+        let Some(found) = policy.snapshot.user(user) else {
             return Err(Error::fatal(
                 SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
                 format!("role \"{user}\" does not exist"),
@@ -113,26 +123,19 @@ impl Mesh {
         };
         let broken = if break_glass { Principal::with_broken_glass(found) } else { None };
         let principal = Arc::new(broken.unwrap_or_else(|| Principal::from(found)));
-        let visible = match self.visible.kept(snapshot.generation, &principal) {
+        let visible = match self.visible.kept(policy.generation, &principal) {
             Some(visible) => visible,
-            None => self.decide(&snapshot, &principal).await?,
+            None => self.decide(&policy, &principal).await?,
         };
-        Ok(View { snapshot, principal, visible })
+        let (snapshot, grants) = (Arc::clone(&policy.snapshot), Arc::clone(&policy.grants));
+        Ok(View { snapshot, grants, principal, visible })
     }
 
-    async fn decide(&self, snapshot: &Arc<Snapshot>, principal: &Arc<Principal>) -> Result<Arc<Visible>> {
-        let key = (snapshot.generation, principal.fingerprint());
-        let (cache, snapshot, principal) = (Arc::clone(&self.visible), Arc::clone(snapshot), Arc::clone(principal));
-        self.deciding
-            .join(key, move || {
-                Ok(cache.get(
-                    &snapshot.catalog,
-                    &crate::access::grants::Grants::default(),
-                    snapshot.generation,
-                    &principal,
-                ))
-            })
-            .await
+    async fn decide(&self, policy: &Arc<Policy>, principal: &Arc<Principal>) -> Result<Arc<Visible>> {
+        let key = (policy.generation, principal.fingerprint());
+        let (cache, policy, principal) = (Arc::clone(&self.visible), Arc::clone(policy), Arc::clone(principal));
+        let decide = move || Ok(cache.get(&policy.snapshot.catalog, &policy.grants, policy.generation, &principal));
+        self.deciding.join(key, decide).await
     }
 
     /// A version of the table at most `staleness` old.

@@ -130,6 +130,7 @@ impl Session {
         Ok(Context {
             mesh: Arc::clone(&self.mesh),
             snapshot: Arc::clone(&self.view.snapshot),
+            grants: Arc::clone(&self.view.grants),
             principal: Arc::clone(&self.view.principal),
             visible: Arc::clone(&self.view.visible),
             settings: self.settings.clone(),
@@ -166,9 +167,16 @@ impl Session {
 
     async fn execute(&mut self, parsed: &Parsed, parameters: &[ScalarValue]) -> Result<Executed> {
         self.check_transaction(parsed)?;
+        if let Some(what) = parsed.command.outlives_rollback().filter(|_| self.transaction.in_block()) {
+            let message = format!("{what} cannot run inside a transaction block");
+            return Err(Error::new(SqlState::ACTIVE_SQL_TRANSACTION, message).hint(
+                "It holds at once and ROLLBACK does not undo it: end the transaction first, or use autocommit.",
+            ));
+        }
         let context = self.context().await?;
         match statement::execute(parsed, parameters, &context).await? {
             Outcome::Rows(rows) => Ok(Executed::Rows(rows)),
+            Outcome::Done { tag, notice } => Ok(Executed::Done { tag: tag.to_owned(), notice }),
             Outcome::Session(SessionCommand::Declare { name, query, binary }) => {
                 let query = Parsed { text: Arc::clone(&parsed.text), command: Command::Query(query) };
                 self.declare(name, &query, parameters, binary, &context).await

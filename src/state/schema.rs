@@ -16,9 +16,9 @@ pub enum Stream {
 /// Tables that are small, and rewritten whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Table {
-    /// Who was given which privilege.
+    /// Who was given which privilege, beside those whose request was approved.
     Grants,
-    /// Who asked for access, and what became of it.
+    /// Who asked for access, and what became of it: an approved one is a grant.
     AccessRequests,
 }
 
@@ -88,7 +88,7 @@ impl Table {
     pub fn schema(self) -> SchemaRef {
         match self {
             Self::Grants => schema(&[
-                ("grant_id", Kind::Text, Needed::Always),
+                ("grant_id", Kind::Number, Needed::Always),
                 ("grantee", Kind::Text, Needed::Always),
                 ("grantee_kind", Kind::Text, Needed::Always),
                 ("privilege", Kind::Text, Needed::Always),
@@ -97,10 +97,9 @@ impl Table {
                 ("granted_by", Kind::Text, Needed::Always),
                 ("granted_at", Kind::Time, Needed::Always),
                 ("expires_at", Kind::Time, Needed::Sometimes),
-                ("request_id", Kind::Text, Needed::Sometimes),
             ]),
             Self::AccessRequests => schema(&[
-                ("request_id", Kind::Text, Needed::Always),
+                ("request_id", Kind::Number, Needed::Always),
                 ("product_id", Kind::Text, Needed::Always),
                 ("requested_by", Kind::Text, Needed::Always),
                 ("purpose", Kind::Text, Needed::Always),
@@ -110,6 +109,8 @@ impl Table {
                 ("decided_at", Kind::Time, Needed::Sometimes),
                 ("expires_at", Kind::Time, Needed::Sometimes),
                 ("reason", Kind::Text, Needed::Sometimes),
+                ("revoked_by", Kind::Text, Needed::Sometimes),
+                ("revoked_at", Kind::Time, Needed::Sometimes),
             ]),
         }
     }

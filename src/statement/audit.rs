@@ -228,6 +228,11 @@ fn record_beside(mesh: &Arc<Mesh>, asker: Asker, visible: &Arc<Visible>, denials
     });
 }
 
+/// A record of something that the statement does beside reading, such as a grant.
+pub fn record(kind: &'static str, context: &Context) -> AuditRecord {
+    AuditRecord { kind, ..Asker::of(context).record(&context.visible) }
+}
+
 /// Who asks, as records name it.
 struct Asker {
     principal: String,

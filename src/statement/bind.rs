@@ -17,18 +17,22 @@ use datafusion::datasource::{TableProvider, provider_as_source};
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF};
+use datafusion::logical_expr::{
+    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableSource, WindowUDF, cast,
+};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::planner::{NullOrdering, ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::resolve::resolve_table_references;
-use datafusion::sql::sqlparser::ast::{ObjectName, Statement, TableFactor, Visit, Visitor, visit_relations};
+use datafusion::sql::sqlparser::ast::{
+    Expr as SqlExpr, ObjectName, Statement, TableFactor, Visit, Visitor, visit_relations,
+};
 
 use super::audit::Denied;
 use super::context::Context;
 use super::fault::from_engine;
 use super::functions::session_function;
-use super::{allowed, limits, parse, system};
+use super::{allowed, limits, parse, run, system};
 use crate::access::decide::Access;
 use crate::access::filter::CompiledScope;
 use crate::access::secure::SecuredTable;
@@ -86,6 +90,47 @@ pub async fn bind(
     Ok(Bound { plan, state })
 }
 
+/// Plans the arguments of a CALL as the columns of one row, each cast to the type beside it where one is.
+pub fn arguments(
+    arguments: Vec<(SqlExpr, Option<DataType>)>,
+    parameters: Vec<Option<FieldRef>>,
+    context: &Context,
+) -> Result<Bound> {
+    let state = context.mesh.engine.state(&context.settings.lock().time_zone().name());
+    let planner = Planner { state: &state, context, sources: HashMap::new() };
+    let sql = SqlToRel::new_with_options(&planner, parser_options());
+    let mut planning = PlannerContext::new().with_prepare_param_data_types(parameters);
+    let schema = DFSchema::empty();
+    let mut columns = Vec::with_capacity(arguments.len());
+    for (number, (argument, wanted)) in arguments.into_iter().enumerate() {
+        let planned = sql.sql_to_expr(argument, &schema, &mut planning).map_err(from_engine)?;
+        let planned = match wanted {
+            Some(wanted) => cast(planned, wanted),
+            None => planned,
+        };
+        columns.push(planned.alias(format!("argument{number}")));
+    }
+    let plan = LogicalPlanBuilder::empty(true).project(columns).and_then(LogicalPlanBuilder::build);
+    let plan = plan.map_err(from_engine)?;
+    limits::check_plan(&plan)?;
+    Ok(Bound { plan, state })
+}
+
+/// The values of planned arguments.
+///
+/// # Errors
+/// `0A000` for one whose value is only known while a plan runs.
+pub fn constants(bound: Bound, parameters: &[ScalarValue], context: &Context) -> Result<Vec<ScalarValue>> {
+    let bound = Bound { plan: with_parameters(bound.plan, parameters)?, state: bound.state };
+    let simplifier = simplifier(&bound.state, context);
+    let plan = run::analyse(&bound)?;
+    let value = |column: Expr| match simplifier.simplify(column).map_err(from_engine)?.unalias() {
+        Expr::Literal(value, _) => Ok(value),
+        _ => Err(Error::unsupported("an argument of CALL must be constant")),
+    };
+    plan.expressions().into_iter().map(value).collect()
+}
+
 fn parser_options() -> ParserOptions {
     ParserOptions::new()
         .with_parse_float_as_decimal(true)
@@ -141,7 +186,7 @@ async fn product_table(
     let location = product.delta_port().and_then(|port| port.location.as_ref());
     let (Access::Read(scope), Some(location)) = (visible.access, location) else {
         context.audit.denied(&product.id, Denied::DiscoverOnly);
-        return Err(denied(visible.table, product));
+        return Err(denied(visible, product));
     };
     context.reads.add(&product.id);
     let snapshot = context.table(location).await?;
@@ -155,15 +200,18 @@ async fn product_table(
         Err(reason) => {
             context.audit.denied(&product.id, Denied::ScopeNotApplicable);
             tracing::warn!(table = %name, principal = %context.principal.name, %reason, "a row filter cannot be applied, access denied");
-            Err(denied(visible.table, product))
+            Err(denied(visible, product))
         }
     }
 }
 
 /// What a principal is told who may know of a product but not read it.
-fn denied(table: &str, product: &Product) -> Error {
-    Error::new(SqlState::INSUFFICIENT_PRIVILEGE, format!("permission denied for table {table}"))
-        .hint(format!("Ask the owner of {}, {}, for access.", product.id, product.owner))
+fn denied(visible: &VisibleProduct<'_>, product: &Product) -> Error {
+    let VisibleProduct { schema, table, .. } = visible;
+    Error::new(SqlState::INSUFFICIENT_PRIVILEGE, format!("permission denied for table {table}")).hint(format!(
+        "Ask the owner of {}, {}: CALL data_catalog.request_access('{schema}.{table}', 'your purpose')",
+        product.id, product.owner
+    ))
 }
 
 /// Adds the place where the relation stands in the statement, as PostgreSQL does for 42P01.

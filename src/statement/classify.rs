@@ -11,7 +11,9 @@ use datafusion::sql::sqlparser::ast::{
     TransactionIsolationLevel, TransactionMode, UnaryOperator, UtilityOption, Value, ValueWithSpan, Visit, Visitor,
 };
 
+use super::command::call::Call;
 use super::limits;
+use super::parse::privileges::Privileges;
 use crate::error::{Error, Result, SqlState};
 use crate::settings::parse_bool;
 
@@ -27,8 +29,23 @@ pub enum Command {
     },
     Show(String),
     ShowAll,
+    /// GRANT and REVOKE.
+    Privileges(Privileges),
+    Call(Call),
     /// What only the session can do.
     Session(SessionCommand),
+}
+
+impl Command {
+    /// The first word of a command whose effect lasts whatever becomes of the transaction: it runs in no block.
+    #[must_use]
+    pub fn outlives_rollback(&self) -> Option<&'static str> {
+        match self {
+            Self::Privileges(privileges) => Some(privileges.tag()),
+            Self::Call(_) => Some("CALL"),
+            Self::Query(_) | Self::Explain { .. } | Self::Show(_) | Self::ShowAll | Self::Session(_) => None,
+        }
+    }
 }
 
 /// Commands that change the session and nothing else.
@@ -98,6 +115,7 @@ pub fn classify(statement: Statement) -> Result<Command> {
             explain(*statement, analyze, verbose, format.as_ref(), options.as_deref().unwrap_or(&[]))?
         }
         Statement::ShowVariable { variable } => show(&variable),
+        Statement::Call(function) => Command::Call(Call::new(function)?),
         Statement::Set(set) => Command::Session(classify_set(set)?),
         Statement::Reset(reset) => Command::Session(match reset.reset {
             Reset::ALL => SessionCommand::ResetAll,

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 
 use super::audit::Audit;
 use super::guard::Reads;
+use crate::access::grants::Grants;
 use crate::access::principal::Principal;
 use crate::access::visible::Visible;
 use crate::catalog::model::Location;
@@ -27,6 +28,8 @@ pub struct Context {
     pub mesh: Arc<Mesh>,
     /// One snapshot of the catalog for the whole statement.
     pub snapshot: Arc<Snapshot>,
+    /// All grants that hold, whoever they are to.
+    pub grants: Arc<Grants>,
     pub principal: Arc<Principal>,
     pub visible: Arc<Visible>,
     pub settings: SharedSettings,

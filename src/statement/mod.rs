@@ -56,6 +56,11 @@ pub struct Description {
 /// What a statement does when it is executed.
 pub enum Outcome {
     Rows(Rows),
+    /// It is done and durable: the command's tag, and a notice that goes before it.
+    Done {
+        tag: &'static str,
+        notice: Option<Report>,
+    },
     /// The session must do it: it changes the session.
     Session(SessionCommand),
 }
@@ -75,15 +80,18 @@ pub struct Rows {
 
 /// Finds out parameters and columns without running anything. `declared` are the types that the client gave.
 pub async fn describe(parsed: &Parsed, declared: &[Option<DataType>], context: &Context) -> Result<Description> {
+    let declared: Vec<Option<FieldRef>> =
+        declared.iter().map(|declared| declared.clone().map(bind::parameter_field)).collect();
     let (query, explained) = match &parsed.command {
         Command::Query(query) => (query, false),
         Command::Explain { query, .. } => (query, true),
         Command::Show(name) => return Ok(columns_only(command::show::schema(name))),
         Command::ShowAll => return Ok(columns_only(command::show::all_schema())),
-        Command::Session(_) => return Ok(Description { parameters: Vec::new(), columns: None }),
+        Command::Call(call) => return command::call::describe(call, declared, context).await,
+        Command::Privileges(_) | Command::Session(_) => {
+            return Ok(Description { parameters: Vec::new(), columns: None });
+        }
     };
-    let declared: Vec<Option<FieldRef>> =
-        declared.iter().map(|declared| declared.clone().map(bind::parameter_field)).collect();
     let (query, text, planning) = (query.clone(), Arc::clone(&parsed.text), context.clone());
     let describing = async move {
         let bound = bind::bind(&query, &text, declared.clone(), &planning).await;
@@ -138,6 +146,8 @@ pub async fn execute(parsed: &Parsed, parameters: &[ScalarValue], context: &Cont
         }
         Command::Show(name) => command::show::show(name, context).map(Outcome::Rows),
         Command::ShowAll => command::show::show_all(context).map(Outcome::Rows),
+        Command::Privileges(privileges) => command::privileges::execute(privileges, context).await,
+        Command::Call(call) => command::call::execute(call, parameters, context).await.map(Outcome::Rows),
         Command::Session(command) => Ok(Outcome::Session(command.clone())),
     }
 }

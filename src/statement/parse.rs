@@ -1,6 +1,9 @@
-//! From text to statements: PostgreSQL's grammar as sqlparser knows it, with the place of every syntax error.
+//! From text to statements: PostgreSQL's grammar as sqlparser knows it, with the place of every syntax error. What
+//! sqlparser reads otherwise than PostgreSQL, or not at all, is read here.
 //!
 //! Knows nothing about tables, principals or plans.
+
+pub mod privileges;
 
 use std::sync::Arc;
 
@@ -11,6 +14,8 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
 use super::classify::{Command, classify};
 use super::limits;
+use privileges::Privileges;
+
 use crate::access::tokens::tokens;
 use crate::error::{Error, Result, SqlState};
 
@@ -40,11 +45,23 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>> {
     let statements = parse_all(&mut parser, text)?;
     statements
         .into_iter()
-        .map(|statement| Ok(Parsed { text: Arc::clone(&shared), command: classify(statement)? }))
+        .map(|read| {
+            let command = match read {
+                Read::Statement(statement) => classify(*statement)?,
+                Read::Privileges(privileges) => Command::Privileges(privileges),
+            };
+            Ok(Parsed { text: Arc::clone(&shared), command })
+        })
         .collect()
 }
 
-fn parse_all(parser: &mut Parser<'_>, text: &str) -> Result<Vec<Statement>> {
+/// A statement as one of the two grammars has it.
+enum Read {
+    Statement(Box<Statement>),
+    Privileges(Privileges),
+}
+
+fn parse_all(parser: &mut Parser<'_>, text: &str) -> Result<Vec<Read>> {
     let mut statements = Vec::new();
     loop {
         while parser.consume_token(&Token::SemiColon) {}
@@ -57,7 +74,12 @@ fn parse_all(parser: &mut Parser<'_>, text: &str) -> Result<Vec<Statement>> {
                 format!("one query may hold {STATEMENTS_PER_QUERY_MAX} statements"),
             ));
         }
-        statements.push(statement(parser).map_err(|e| parser_error(e, text))?);
+        let first = &parser.peek_token_ref().token;
+        statements.push(if privileges::is(first, "grant") || privileges::is(first, "revoke") {
+            Read::Privileges(privileges::parse(parser, text)?)
+        } else {
+            Read::Statement(Box::new(statement(parser).map_err(|e| parser_error(e, text))?))
+        });
         let next = parser.peek_token();
         if next.token != Token::SemiColon && next.token != Token::EOF {
             return Err(near(&next, text));
@@ -67,9 +89,7 @@ fn parse_all(parser: &mut Parser<'_>, text: &str) -> Result<Vec<Statement>> {
 
 /// `ABORT` is PostgreSQL's other word for `ROLLBACK`, which the parser does not know.
 fn statement(parser: &mut Parser<'_>) -> std::result::Result<Statement, ParserError> {
-    let is_abort = matches!(&parser.peek_token_ref().token,
-        Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("abort"));
-    if !is_abort {
+    if !privileges::is(&parser.peek_token_ref().token, "abort") {
         return parser.parse_statement();
     }
     parser.advance_token();

@@ -7,6 +7,7 @@ mod break_glass;
 mod discovery;
 mod encoding;
 mod freshness;
+mod grants;
 mod limits;
 mod postgres;
 mod protocol;

@@ -1,6 +1,11 @@
-//! Commands that answer with rows of their own, one file each.
+//! Commands that are no queries, one file each.
 
+pub mod call;
+mod expiry;
 pub mod explain;
+mod objects;
+pub mod privileges;
+pub mod requests;
 pub mod show;
 
 use std::sync::Arc;

@@ -9,7 +9,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::datasource::{TableProvider, ViewTable, provider_as_source};
 use datafusion::logical_expr::LogicalPlanBuilder;
 use datafusion::prelude::{col, lit};
@@ -63,18 +62,6 @@ impl Stored {
         match self {
             Self::Audit => Ok(records),
             Self::AccessHistory => access_history(records),
-        }
-    }
-
-    /// The relation's columns.
-    ///
-    /// # Errors
-    /// None that a principal could bring about.
-    pub fn schema(self) -> Result<SchemaRef> {
-        let records = Arc::new(SystemTable::new(RecordBatch::new_empty(Stream::Audit.schema())));
-        match self {
-            Self::Audit => Ok(records.schema()),
-            Self::AccessHistory => Ok(access_history(records)?.schema()),
         }
     }
 }

@@ -1,13 +1,15 @@
 //! The `data_catalog` schema: the mesh's metadata as relations, each true for the principal who asks.
 //!
-//! A relation is built whole for one principal, one catalog generation and one state of the measurements, and kept for as
+//! A relation is built whole for one principal, one generation of policy and one state of the measurements, and kept for as
 //! long as these hold, so that a discovery query costs what it returns. It is built on a thread that may block, once for
 //! all sessions that ask for it meanwhile. Scores are shown rounded down to 4 decimals (`quality.rs` says why). One file per relation (terms follow ODCS, Unity
 //! Catalog's system tables, dbt and FOCUS).
 
+mod access_requests;
 mod audit;
 mod columns;
 mod domains;
+mod grants;
 mod policies;
 mod ports;
 mod products;
@@ -36,9 +38,10 @@ struct Relation {
     depends_on: DependsOn,
 }
 
-/// What the rows depend on beside the principal and the catalog's generation: how long they can be kept.
+/// What the rows depend on beside the principal and the generation of policy: how long they can be kept.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum DependsOn {
+    /// The catalog and the grants that hold.
     Catalog,
     /// Also on the measurements.
     Scores,
@@ -47,8 +50,10 @@ enum DependsOn {
 }
 
 const RELATIONS: &[Relation] = &[
+    Relation { name: "access_requests", rows: access_requests::rows, depends_on: DependsOn::Moment },
     Relation { name: "columns", rows: columns::rows, depends_on: DependsOn::Catalog },
     Relation { name: "domains", rows: domains::rows, depends_on: DependsOn::Catalog },
+    Relation { name: "grants", rows: grants::rows, depends_on: DependsOn::Catalog },
     Relation { name: "input_ports", rows: ports::input_rows, depends_on: DependsOn::Catalog },
     Relation { name: "output_ports", rows: ports::output_rows, depends_on: DependsOn::Catalog },
     Relation { name: "policies", rows: policies::rows, depends_on: DependsOn::Catalog },
@@ -58,6 +63,11 @@ const RELATIONS: &[Relation] = &[
     Relation { name: "reload_status", rows: reload_status::rows, depends_on: DependsOn::Moment },
     Relation { name: "user_domain_access", rows: user_domain_access::rows, depends_on: DependsOn::Catalog },
 ];
+
+/// Whether there is a relation of this name.
+pub fn exists(name: &str) -> bool {
+    RELATIONS.iter().any(|relation| relation.name == name) || audit::Stored::named(name).is_some()
+}
 
 /// The relation of this name, or `None` when there is none. Cancel safe.
 pub async fn relation(name: &str, context: &Context) -> Result<Option<Arc<dyn TableProvider>>> {
@@ -114,6 +124,7 @@ mod tests {
         Context {
             mesh: Arc::clone(mesh),
             snapshot: view.snapshot,
+            grants: view.grants,
             principal: view.principal,
             visible: view.visible,
             settings: SharedSettings::new(Settings::new(user, &[]).unwrap()),

@@ -1,7 +1,6 @@
 //! `data_catalog.user_domain_access`: which domains a user may discover or read, and what granted it. Everyone sees
 //! their own rows; mesh_admin and auditor see those of all users.
 
-use chrono::{DateTime, Utc};
 use datafusion::arrow::array::RecordBatch;
 
 use super::table::Columns;
@@ -20,22 +19,17 @@ pub fn rows(context: &Context) -> Result<RecordBatch> {
         let catalog = &context.snapshot.catalog;
         for user in catalog.users.values() {
             let principal = Principal::from(user);
-            add(
-                &user.name,
-                &domain_access(catalog, &Rulebook::new(catalog, &crate::access::grants::Grants::default(), &principal)),
-            );
+            add(&user.name, &domain_access(catalog, &Rulebook::new(catalog, &context.grants, &principal)));
         }
     } else {
         add(&context.principal.name, context.visible.domain_access());
     }
-    let never: Vec<Option<DateTime<Utc>>> = vec![None; rows.len()];
     Columns::new()
         .text("user_id", rows.iter().map(|(user, _)| Some(user)))
         .text("domain", rows.iter().map(|(_, access)| Some(access.domain.as_str())))
         .text("privilege", rows.iter().map(|(_, access)| Some(access.privilege.as_str())))
         .text("granted_via", rows.iter().map(|(_, access)| Some(&access.granted_via)))
-        // membership and policies hold as long as the catalog says so: they were not granted at a moment, and do not end
-        .timestamp("granted_at", never.iter().copied())
-        .timestamp("expires_at", never.iter().copied())
+        .timestamp("granted_at", rows.iter().map(|(_, access)| access.granted_at))
+        .timestamp("expires_at", rows.iter().map(|(_, access)| access.expires_at))
         .finish()
 }
