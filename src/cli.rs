@@ -3,6 +3,7 @@
 //! Results go to standard output, everything else to standard error. Exit codes: 0 done, 1 not done, 2 not understood.
 //! What options mean stands in `config`; this file only gathers them.
 
+mod explain_access;
 mod init;
 mod principals;
 mod user;
@@ -68,6 +69,15 @@ enum Command {
         /// Look at the catalog's files only, not at the tables that they name
         #[arg(long)]
         offline: bool,
+    },
+    /// Say why a user sees what it sees of a data product
+    ExplainAccess {
+        #[command(flatten)]
+        common: CommonOptions,
+        /// Name of the user
+        user: String,
+        /// The data product, as schema.table
+        table: String,
     },
     /// Add users, change passwords, list users
     User {
@@ -147,6 +157,7 @@ fn execute(command: Command, out: &mut dyn Write) -> Ended {
             let stores = if offline { None } else { Some(crate::server::stores(&common).map_err(Failure::said)?) };
             validate::run(&common.catalog, json, stores, out)
         }
+        Command::ExplainAccess { common, user, table } => explain_access::run(&common.catalog, &user, &table, out),
         Command::User { command } => match command {
             UserCommand::Add { common, name, groups, password_stdin } => {
                 user::add(&common.catalog, &name, &groups, password_stdin, out)
@@ -244,6 +255,8 @@ mod tests {
     fn each_command_takes_its_arguments() {
         assert!(matches!(parsed(&["init", "mesh"]), Ok(Command::Init { dir }) if dir == Path::new("mesh")));
         assert!(matches!(parsed(&["validate", "--json"]), Ok(Command::Validate { json: true, .. })));
+        assert!(matches!(parsed(&["explain-access", "ann", "sales.orders"]),
+            Ok(Command::ExplainAccess { user, table, .. }) if user == "ann" && table == "sales.orders"));
         let Ok(Command::User { command: UserCommand::Add { common, name, groups, password_stdin } }) =
             parsed(&["user", "add", "anna", "--group", "a", "--group", "b", "--password-stdin", "--catalog", "c"])
         else {

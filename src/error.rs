@@ -56,6 +56,11 @@ impl SqlState {
     pub const UNDEFINED_FUNCTION: Self = Self("42883");
     pub const UNDEFINED_TABLE: Self = Self("42P01");
     pub const UNDEFINED_PARAMETER: Self = Self("42P02");
+    pub const DUPLICATE_COLUMN: Self = Self("42701");
+    pub const WRONG_OBJECT_TYPE: Self = Self("42809");
+    pub const DUPLICATE_TABLE: Self = Self("42P07");
+    pub const INVALID_TABLE_DEFINITION: Self = Self("42P16");
+    pub const INVALID_OBJECT_DEFINITION: Self = Self("42P17");
     pub const DUPLICATE_CURSOR: Self = Self("42P03");
     pub const DUPLICATE_PREPARED_STATEMENT: Self = Self("42P05");
     pub const INDETERMINATE_DATATYPE: Self = Self("42P18");
@@ -71,6 +76,7 @@ impl SqlState {
     pub const ADMIN_SHUTDOWN: Self = Self("57P01");
     pub const CANNOT_CONNECT_NOW: Self = Self("57P03");
     pub const IO_ERROR: Self = Self("58030");
+    pub const UNDEFINED_FILE: Self = Self("58P01");
     pub const DATA_CORRUPTED: Self = Self("XX001");
     pub const INTERNAL_ERROR: Self = Self("XX000");
 
@@ -180,6 +186,13 @@ impl Error {
     #[must_use]
     pub fn position(mut self, position: usize) -> Self {
         self.0.position = Some(position);
+        self
+    }
+
+    /// Without the place, where the client does not know the text that it counts in.
+    #[must_use]
+    pub fn without_position(mut self) -> Self {
+        self.0.position = None;
         self
     }
 

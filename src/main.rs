@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-/// Gives memory back after large results, and is faster than the system's with many small ones.
+/// Keeps little more than what is in use while large results stream, and gives it back when they end.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     pgmesh::cli::run(std::env::args_os())

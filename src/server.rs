@@ -99,7 +99,6 @@ impl Server {
             loopback: config.is_loopback(),
             mock_secret,
             limits: wire::Limits {
-                connections: config.max_connections.get(),
                 connections_per_user: config.max_connections_per_user.get(),
                 authentication: config.authentication_timeout,
                 message_bytes: config.max_message_bytes.as_usize(),

@@ -5,11 +5,11 @@
 
 use super::fingerprint::{Fingerprint, Fingerprinter};
 use super::glob;
-use super::grants::{Grant, GrantObject, Grants, GrantsTo};
+use super::grants::{GrantObject, Grants, GrantsTo};
 use super::principal::Principal;
 use crate::catalog::model::{
-    AccessPolicy, Attribute, Catalog, Condition, DecisionRule, Discoverable, DomainName, Effect, Mask, PolicyScope,
-    Product, Role, Test,
+    AccessPolicy, Attribute, Catalog, Condition, DecisionRule, Discoverable, DomainName, Effect, Mask, MaskMethod,
+    Mode, PolicyScope, Product, Role, Test,
 };
 
 /// Decides about one product. For many products and one principal, keep a [`Rulebook`].
@@ -56,8 +56,8 @@ impl Access {
             Self::Read(scope) => {
                 parts.text("read");
                 add_rules(&mut parts, &scope.row_rules);
-                parts.count(scope.hidden_columns.len());
-                scope.hidden_columns.iter().for_each(|column| parts.text(column));
+                parts.count(scope.masks.len());
+                scope.masks.iter().for_each(|mask| add_mask(&mut parts, mask));
             }
         }
         parts.finish()
@@ -84,21 +84,44 @@ fn add_rules(parts: &mut Fingerprinter, rules: &[RowRule]) {
     }
 }
 
+fn add_mask(parts: &mut Fingerprinter, mask: &ColumnMask) {
+    parts.text(&mask.column);
+    parts.text(mask.method.as_str());
+    match &mask.method {
+        MaskMethod::Hash | MaskMethod::Null | MaskMethod::Redact => {}
+        MaskMethod::Partial { first, last } => {
+            parts.count(usize::from(*first));
+            parts.count(usize::from(*last));
+        }
+        MaskMethod::Expression(text) => parts.text(text),
+    }
+}
+
 /// The part of a product's table that a principal may read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct ReadScope {
     /// All of them must admit a row.
     pub row_rules: Vec<RowRule>,
-    /// Columns whose mask binds the principal, by the contract's names, sorted. Masks are not computed yet, so these
-    /// columns are left out of the table altogether: closed rather than unmasked.
-    pub hidden_columns: Vec<String>,
+    /// The masks that bind the principal, sorted, one for each column.
+    pub masks: Vec<ColumnMask>,
+}
+
+/// What a principal sees of a column instead of its values.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ColumnMask {
+    /// As the contract or the policy names it.
+    pub column: String,
+    pub method: MaskMethod,
+    /// The contract speaks of the column, so a table without it has renamed it, and is not read. A policy about many
+    /// products may name columns that only some of them have.
+    pub must_exist: bool,
 }
 
 impl ReadScope {
     /// Every row and every column.
     #[must_use]
     pub fn is_whole(&self) -> bool {
-        self.row_rules.is_empty() && self.hidden_columns.is_empty()
+        self.row_rules.is_empty() && self.masks.is_empty()
     }
 }
 
@@ -134,12 +157,16 @@ pub enum Cause {
     Administrator,
     /// A rule of a policy, counted from 0.
     Rule { policy: String, rule: usize },
+    /// A restrictive rule of a policy, which opens nothing and holds back rows or values.
+    Restriction { policy: String, rule: usize },
     /// The policy could not be understood, so everything in its scope is denied.
     UnreadablePolicy { policy: String },
     /// Break-glass is on.
     BreakGlass,
     /// An owner or mesh_admin granted it.
     Grant { id: u32 },
+    /// Two masks of different methods bind the principal in this column, so nothing is read.
+    MaskConflict { column: String },
 }
 
 impl Cause {
@@ -152,7 +179,10 @@ impl Cause {
             Self::MeshInternal => "access_policy:mesh-internal".to_owned(),
             Self::Administrator => format!("role:{}", Role::MeshAdmin.as_str()),
             Self::BreakGlass => format!("role:{}", Role::BreakGlass.as_str()),
-            Self::Rule { policy, .. } | Self::UnreadablePolicy { policy } => format!("policy:{policy}"),
+            Self::Rule { policy, .. } | Self::Restriction { policy, .. } | Self::UnreadablePolicy { policy } => {
+                format!("policy:{policy}")
+            }
+            Self::MaskConflict { column } => format!("mask-conflict:{column}"),
             Self::Grant { id } => format!("grant:{id}"),
         }
     }
@@ -163,7 +193,7 @@ impl Cause {
 pub struct Rulebook<'a> {
     catalog: &'a Catalog,
     principal: &'a Principal,
-    grants: GrantsTo<'a>,
+    pub(super) grants: GrantsTo<'a>,
     rules: Vec<Applicable<'a>>,
 }
 
@@ -238,14 +268,6 @@ impl<'a> Rulebook<'a> {
         Decision { access, reasons: tally.reasons }
     }
 
-    /// The grant behind a reason of a decision about the product.
-    pub(super) fn grant(&self, product: &Product, cause: &Cause) -> Option<&'a Grant> {
-        match cause {
-            Cause::Grant { id } => self.grants.find(product, *id),
-            _ => None,
-        }
-    }
-
     /// What follows from the contract and from membership alone.
     fn hear_contract<'p>(&self, product: &'p Product, tally: &mut Tally<'p>)
     where
@@ -296,6 +318,12 @@ impl<'a> Applicable<'a> {
         match rule.effect {
             // A row filter or a mask on a Deny is not understood as "deny these rows only": the whole product is denied.
             Effect::Deny => tally.deny(rule.discover, rule.read, cause),
+            Effect::Permit if rule.mode == Mode::Restrictive => {
+                tally.restrict(rule.row_filter.as_deref(), &rule.masks, || Cause::Restriction {
+                    policy: self.policy.to_owned(),
+                    rule: self.index,
+                });
+            }
             Effect::Permit => {
                 let may_open = product.governance.access_policy != AccessPolicy::Restricted
                     || holding.any(|conditions| names_product(conditions, product));
@@ -336,6 +364,7 @@ impl<'a> Applicable<'a> {
         match rule.effect {
             // Denying discover denies read with it.
             Effect::Deny if holds && (rule.read || rule.discover) => Some(Effect::Deny),
+            Effect::Permit if rule.mode == Mode::Restrictive => None,
             Effect::Permit if holds && rule.read && rule.row_filter.is_none() => Some(Effect::Permit),
             _ => None,
         }
@@ -349,10 +378,12 @@ struct Tally<'p> {
     discover_denied: bool,
     read_denied: bool,
     reads: Vec<PermittedRead<'p>>,
+    /// What restrictive rules hold back from whoever reads.
+    restrictions: Vec<PermittedRead<'p>>,
     reasons: Vec<Reason>,
 }
 
-/// One permit to read, with what it holds back.
+/// What one permit to read, or one restriction, holds back.
 struct PermittedRead<'p> {
     row_filter: Option<&'p str>,
     masks: &'p [Mask],
@@ -386,20 +417,29 @@ impl<'p> Tally<'p> {
         self.reasons.push(Reason { effect: Effect::Deny, discover, read: discover || read, cause: cause() });
     }
 
-    fn access(&self, product: &Product, principal: &Principal) -> Access {
+    fn restrict(&mut self, row_filter: Option<&'p str>, masks: &'p [Mask], cause: impl FnOnce() -> Cause) {
+        self.restrictions.push(PermittedRead { row_filter, masks });
+        self.reasons.push(Reason { effect: Effect::Permit, discover: false, read: false, cause: cause() });
+    }
+
+    fn access(&mut self, product: &Product, principal: &Principal) -> Access {
         if self.discover_denied {
             return Access::Hidden;
         }
         if self.read_denied || self.reads.is_empty() {
             return if self.discover { Access::DiscoverOnly } else { Access::Hidden };
         }
-        Access::Read(Box::new(ReadScope {
-            row_rules: self.row_rules(product),
-            hidden_columns: self.hidden_columns(product, principal),
-        }))
+        let masks = self.masks(product, principal);
+        let conflict = masks.windows(2).find(|pair| pair[0].column.eq_ignore_ascii_case(&pair[1].column));
+        if let Some([mask, _]) = conflict {
+            let column = mask.column.clone();
+            self.deny(false, true, || Cause::MaskConflict { column });
+            return Access::DiscoverOnly;
+        }
+        Access::Read(Box::new(ReadScope { row_rules: self.row_rules(product), masks }))
     }
 
-    /// The contract's own rules bind everyone; those of permits are alternatives.
+    /// The contract's own rules bind everyone, restrictions whom they are about; those of permits are alternatives.
     fn row_rules(&self, product: &Product) -> Vec<RowRule> {
         let governance = &product.governance;
         let mut rules = Vec::new();
@@ -408,6 +448,12 @@ impl<'p> Tally<'p> {
         }
         if let Some(text) = &governance.row_filter {
             rules.push(RowRule::Filter { text: text.clone() });
+        }
+        for text in self.restrictions.iter().filter_map(|restriction| restriction.row_filter) {
+            let rule = RowRule::Filter { text: text.to_owned() };
+            if !rules.contains(&rule) {
+                rules.push(rule);
+            }
         }
         let mut alternatives: Vec<RowRule> = Vec::new();
         for read in &self.reads {
@@ -426,9 +472,9 @@ impl<'p> Tally<'p> {
         rules
     }
 
-    /// Masks of the contract bind everyone. A permit's mask hides its column unless another permit shows that column of
-    /// every row: then the principal may see the value anyway.
-    fn hidden_columns(&self, product: &Product, principal: &Principal) -> Vec<String> {
+    /// Masks of the contract and of restrictions bind everyone they are about. A permit's mask binds unless another
+    /// permit shows that column of every row: then the principal may see the value anyway.
+    fn masks(&self, product: &Product, principal: &Principal) -> Vec<ColumnMask> {
         let binds = |mask: &&Mask| !mask.unless_groups.iter().any(|group| principal.is_in(group));
         let masks_column = |read: &PermittedRead<'_>, column: &str| {
             read.masks.iter().filter(binds).any(|mask| mask.column.eq_ignore_ascii_case(column))
@@ -436,14 +482,22 @@ impl<'p> Tally<'p> {
         let shown_by_another =
             |column: &str| self.reads.iter().any(|read| read.row_filter.is_none() && !masks_column(read, column));
         let by_contract = product.governance.masks.iter().filter(binds);
+        let by_restrictions = self.restrictions.iter().flat_map(|restriction| restriction.masks.iter().filter(binds));
         let by_permits = self.reads.iter().flat_map(|read| read.masks.iter().filter(binds));
-        let mut columns: Vec<String> = by_contract
-            .chain(by_permits.filter(|mask| !shown_by_another(&mask.column)))
-            .map(|mask| mask.column.clone())
+        let bound = |mask: &Mask, must_exist| ColumnMask {
+            column: mask.column.clone(),
+            method: mask.using.clone(),
+            must_exist,
+        };
+        let by_policies = by_restrictions.chain(by_permits.filter(|mask| !shown_by_another(&mask.column)));
+        let mut masks: Vec<ColumnMask> = by_contract
+            .map(|mask| bound(mask, true))
+            .chain(by_policies.map(|mask| bound(mask, product.declares(&mask.column))))
             .collect();
-        columns.sort_unstable();
-        columns.dedup();
-        columns
+        // Names that differ in case only are one column.
+        masks.sort_by_cached_key(|mask| (mask.column.to_ascii_lowercase(), mask.method.clone(), !mask.must_exist));
+        masks.dedup_by(|b, a| a.column.eq_ignore_ascii_case(&b.column) && a.method == b.method);
+        masks
     }
 }
 
@@ -470,7 +524,8 @@ fn for_resource<'a>(conditions: &'a [Condition], principal: &Principal) -> Optio
     Some(rest)
 }
 
-fn all_hold(conditions: &[&Condition], product: &Product) -> bool {
+/// Whether the conditions on the resource hold; those on the principal are taken to.
+pub(super) fn all_hold(conditions: &[&Condition], product: &Product) -> bool {
     conditions.iter().all(|condition| match &condition.attribute {
         Attribute::ResourceDomain => test(condition, &[product.domain.as_str()]),
         Attribute::ResourceProduct => test(condition, &[product.name.as_str(), product.id.0.as_str()]),
@@ -752,26 +807,73 @@ mod tests {
     }
 
     #[test]
-    fn masked_columns_are_hidden() {
+    fn masks_bind_unless_a_permit_shows_the_column() {
         let permit = |filter: Option<&str>, masks: Vec<Mask>| {
             let mut permit = rule(Permit, vec![vec![]]);
             (permit.row_filter, permit.masks) = (filter.map(str::to_owned), masks);
             permit
         };
-        let hidden = |who: &User, product, rules| scope(access(who, product, vec![policy("p", rules)])).hidden_columns;
-        let masked = || with(|p| p.governance.masks = vec![mask("email", &["pii-readers"])]);
+        let masked = |who: &User, product, rules| {
+            let masks = scope(access(who, product, vec![policy("p", rules)])).masks;
+            masks.into_iter().map(|mask| mask.column).collect::<Vec<_>>()
+        };
+        let governed = || with(|p| p.governance.masks = vec![mask("email", &["pii-readers"])]);
         let (member, reader) = (user("ann", &["sales"]), user("eve", &["sales", "pii-readers"]));
         let guest = user("bob", &[]);
-        assert_eq!(hidden(&member, masked(), vec![]), ["email"]);
-        assert_eq!(hidden(&reader, masked(), vec![]), [""; 0]);
-        assert_eq!(hidden(&reader, masked(), vec![permit(None, vec![mask("email", &[])])]), [""; 0]);
-        assert_eq!(hidden(&guest, with(|_| ()), vec![permit(None, vec![mask("email", &[])])]), ["email"]);
-        assert_eq!(hidden(&guest, masked(), vec![permit(None, vec![])]), ["email"], "a permit lifts no mask");
+        assert_eq!(masked(&member, governed(), vec![]), ["email"]);
+        assert_eq!(masked(&reader, governed(), vec![]), [""; 0]);
+        assert_eq!(masked(&reader, governed(), vec![permit(None, vec![mask("email", &[])])]), [""; 0]);
+        assert_eq!(masked(&guest, with(|_| ()), vec![permit(None, vec![mask("email", &[])])]), ["email"]);
+        assert_eq!(masked(&guest, governed(), vec![permit(None, vec![])]), ["email"], "a permit lifts no mask");
         let rows_unmasked = vec![permit(None, vec![mask("email", &[])]), permit(Some("id = 1"), vec![])];
-        assert_eq!(hidden(&guest, with(|_| ()), rows_unmasked), ["email"], "shown for some rows only");
+        assert_eq!(masked(&guest, with(|_| ()), rows_unmasked), ["email"], "shown for some rows only");
         let other = vec![permit(None, vec![mask("email", &[])]), permit(None, vec![mask("id", &[])])];
-        assert_eq!(hidden(&guest, with(|_| ()), other), [""; 0], "each column is shown by one of them");
-        assert!(!scope(access(&member, masked(), vec![])).is_whole());
+        assert_eq!(masked(&guest, with(|_| ()), other), [""; 0], "each column is shown by one of them");
+        assert!(!scope(access(&member, governed(), vec![])).is_whole());
+    }
+
+    #[test]
+    fn masks_that_contradict_each_other_deny_reading() {
+        let null = |column: &str| Mask { using: MaskMethod::Null, ..mask(column, &[]) };
+        let governed = || with(|p| p.governance.masks = vec![mask("email", &["pii-readers"])]);
+        let permit = |masks: Vec<Mask>| {
+            let mut permit = rule(Permit, vec![vec![]]);
+            permit.masks = masks;
+            vec![policy("p", vec![permit])]
+        };
+        let guest = user("bob", &[]);
+        assert_eq!(access(&guest, governed(), permit(vec![null("Email")])), Access::DiscoverOnly);
+        assert!(access(&guest, governed(), permit(vec![mask("EMAIL", &[]), null("id")])).is_readable());
+        assert!(access(&user("eve", &["pii-readers"]), governed(), permit(vec![null("email")])).is_readable());
+        let catalog = catalog(vec![governed()], permit(vec![null("email")]));
+        let reasons = decide(&catalog, &Grants::default(), &Principal::from(&guest), &governed()).reasons;
+        let last = reasons.last().unwrap();
+        assert_eq!((last.effect, last.cause.label()), (Deny, "mask-conflict:email".to_owned()));
+    }
+
+    #[test]
+    fn restrictive_rules_open_nothing_and_bind_whom_they_are_about() {
+        let filter = |text: &str| RowRule::Filter { text: text.to_owned() };
+        let restrict = |group: Option<&str>, text: Option<&str>, masks: Vec<Mask>| {
+            let about = group.map(|group| condition("principal.group", Includes, &[group]));
+            let mut rule = rule(Permit, vec![about.into_iter().collect()]);
+            (rule.mode, rule.row_filter, rule.masks) = (Mode::Restrictive, text.map(str::to_owned), masks);
+            rule
+        };
+        let of =
+            |who: &User, product: Product, rules: Vec<DecisionRule>| access(who, product, vec![policy("p", rules)]);
+        let (member, guest) = (user("ann", &["sales", "eu"]), user("bob", &["eu"]));
+        assert_eq!(of(&guest, with(|_| ()), vec![restrict(None, Some("a"), vec![])]), Access::Hidden);
+        let two = vec![restrict(Some("eu"), Some("a"), vec![mask("email", &[])]), restrict(None, Some("b"), vec![])];
+        let bound = scope(of(&member, with(|_| ()), two.clone()));
+        assert_eq!(bound.row_rules, [filter("a"), filter("b")], "both must admit a row");
+        assert_eq!(bound.masks[0].column, "email");
+        let other = scope(of(&user("cat", &["sales"]), with(|_| ()), two));
+        assert_eq!((other.row_rules, other.masks.len()), (vec![filter("b")], 0));
+        // A permit without a filter lifts no restriction.
+        let open = vec![rule(Permit, vec![vec![]]), restrict(None, Some("a"), vec![mask("email", &[])])];
+        let bound = scope(of(&guest, with(|_| ()), open));
+        assert_eq!((bound.row_rules, bound.masks.len()), (vec![filter("a")], 1));
     }
 
     #[test]
@@ -784,40 +886,24 @@ mod tests {
         assert_eq!(labels, ["group:sales", "policy:all"]);
         assert_eq!(decision.reasons[1].cause, Cause::Rule { policy: "all".to_owned(), rule: 1 });
         assert_eq!(decision.access.fingerprint(), whole().fingerprint());
-        let filtered =
-            ReadScope { row_rules: vec![RowRule::Filter { text: "a".to_owned() }], hidden_columns: Vec::new() };
-        let fingerprints = [Access::Hidden, Access::DiscoverOnly, whole(), Access::Read(Box::new(filtered))]
-            .map(|access| access.fingerprint());
-        let distinct: std::collections::BTreeSet<_> = fingerprints.iter().collect();
-        assert_eq!(distinct.len(), 4);
-    }
-
-    #[test]
-    fn break_glass_lifts_everything_but_the_row_domain() {
-        let mut broken = policy("broken", Vec::new());
-        broken.rules = None;
-        let policies = vec![broken, policy("no", vec![rule(Deny, vec![vec![]])])];
-        let product = with(|product| {
-            product.governance.access_policy = AccessPolicy::Restricted;
-            product.governance.row_domain_column = Some("domain".to_owned());
-            product.governance.row_filter = Some("false".to_owned());
-            product.governance.masks = vec![mask("email", &[])];
-        });
-        let mut ann = user("ann", &[]);
-        ann.roles = vec![Role::BreakGlass];
-        assert_eq!(access(&ann, product.clone(), policies.clone()), Access::Hidden, "the role alone does nothing");
-        let catalog = catalog(vec![product.clone()], policies);
-        let ann = Principal::with_broken_glass(&ann).unwrap();
-        let decision = decide(&catalog, &Grants::default(), &ann, &product);
-        let Access::Read(scope) = decision.access else { panic!("{:?}", decision.access) };
-        let expected = ReadScope {
-            row_rules: vec![RowRule::DomainColumn { column: "domain".to_owned() }],
-            ..ReadScope::default()
+        let filtered = ReadScope { row_rules: vec![RowRule::Filter { text: "a".to_owned() }], masks: Vec::new() };
+        let masked = |method| ReadScope {
+            row_rules: Vec::new(),
+            masks: vec![ColumnMask { column: "email".to_owned(), method, must_exist: true }],
         };
-        assert_eq!(*scope, expected);
-        assert_eq!(
-            decision.reasons.iter().map(|reason| reason.cause.label()).collect::<Vec<_>>(),
-            ["role:break_glass"]
-        );
+        let partial = |first, last| masked(MaskMethod::Partial { first, last });
+        let scopes = [
+            filtered,
+            masked(MaskMethod::Hash),
+            masked(MaskMethod::Null),
+            partial(1, 0),
+            partial(0, 1),
+            masked(MaskMethod::Expression("a".to_owned())),
+            masked(MaskMethod::Expression("b".to_owned())),
+        ];
+        let readable = scopes.map(|scope| Access::Read(Box::new(scope)));
+        let others = [Access::Hidden, Access::DiscoverOnly, whole()];
+        let distinct: std::collections::BTreeSet<_> = readable.iter().chain(&others).map(Access::fingerprint).collect();
+        assert_eq!(distinct.len(), 10);
     }
 }

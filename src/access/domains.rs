@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
-use super::decide::Rulebook;
+use super::decide::{Cause, Rulebook};
 use crate::catalog::model::{Catalog, DomainName, Effect, Product};
 
 /// One right on one domain.
@@ -83,7 +83,10 @@ pub(super) fn domain_access_where(
         }
         let reasons = rulebook.decide(product).reasons;
         let via = reasons.iter().find(|reason| reason.effect == Effect::Permit && reason.discover);
-        let grant = via.and_then(|reason| rulebook.grant(product, &reason.cause));
+        let grant = via.and_then(|reason| match reason.cause {
+            Cause::Grant { id } => rulebook.grants.find(product, id),
+            _ => None,
+        });
         let found = DomainAccess {
             domain: product.domain.clone(),
             privilege: Privilege::Discover,
@@ -221,7 +224,7 @@ mod tests {
             rows.iter().map(row).collect()
         };
         let leads = "marketing discover discoverable:mesh false None".to_owned();
-        assert_eq!(rows(vec![ending(1, "marketing.leads", 1)]), [leads.clone()], "what needs no grant is shown");
+        assert_eq!(rows(vec![ending(1, "marketing.leads", 1)]), ["marketing discover discoverable:mesh false None"]);
         for (given, shown) in [
             (vec![ending(1, "sales.a", 1)], "sales discover grant:1 true Some(1)"),
             (vec![ending(1, "sales", 1)], "sales discover grant:1 true Some(1)"),

@@ -1,21 +1,24 @@
-//! From row rules to one boolean expression over a table's columns that cannot fail, change or call out.
+//! From the texts of row filters and mask expressions to expressions over a table's columns that cannot fail, change or
+//! call out.
 //!
-//! A row filter runs on hidden rows, so it may contain only what is on a short list: comparisons, boolean logic, IN,
-//! BETWEEN, IS NULL, LIKE with a literal pattern, CASE, `lower`, `upper`, `coalesce`, and the functions about the
-//! principal, which become literals. What could make an admission of an attribute that the principal does not have (IS
-//! NULL, IS DISTINCT FROM, `coalesce`, CASE and the like over `principal_attribute`) is refused too. Arithmetic on columns, casts of columns that can fail, subqueries and everything
-//! else are refused, and a refused rule admits no row: the caller treats the table as one that may not be read.
+//! They run on hidden rows and unmasked values, so they may contain only what is on a short list: comparisons, boolean
+//! logic, IN, BETWEEN, IS NULL, LIKE with a literal pattern, CASE, `lower`, `upper`, `coalesce`, and the functions about
+//! the principal, which become literals; a mask may also cut and join text. What could make an admission of an attribute
+//! that the principal does not have (IS NULL, IS DISTINCT FROM, `coalesce`, CASE and the like over `principal_attribute`)
+//! is refused too. Arithmetic on columns, casts of columns that can fail, subqueries and everything else are refused, and
+//! a refused rule admits no row: the caller treats the table as one that may not be read.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, SchemaRef};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DFSchemaRef, DataFusionError, ScalarValue, TableReference, plan_err};
-use datafusion::functions::{core, string};
+use datafusion::functions::unicode::planner::UnicodeFunctionPlanner;
+use datafusion::functions::{core, string, unicode};
 use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
@@ -38,27 +41,17 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
-use super::decide::{ReadScope, RowRule};
+use super::decide::RowRule;
 use super::principal::Principal;
+use super::scope::renamed;
 use super::tokens::tokens;
 use crate::catalog::model::DomainName;
 
-/// The longest row filter, in bytes.
-pub const ROW_FILTER_BYTES_MAX: usize = 16 * 1024;
+/// The longest row filter or mask expression, in bytes.
+pub const EXPRESSION_BYTES_MAX: usize = 16 * 1024;
 
 /// The function that gives an attribute of the principal.
 const PRINCIPAL_ATTRIBUTE: &str = "principal_attribute";
-
-/// A [`ReadScope`] bound to a table's schema: what [`SecuredTable`](super::SecuredTable) enforces.
-#[derive(Clone, Debug)]
-pub struct CompiledScope {
-    /// The table's own schema.
-    pub(super) schema: SchemaRef,
-    /// `None`: every row.
-    pub(super) row_filter: Option<RowFilter>,
-    /// Positions in `schema` of the columns that the principal sees.
-    pub(super) visible: Vec<usize>,
-}
 
 /// The same predicate for providers, which prune by the logical form, and for execution.
 #[derive(Clone, Debug)]
@@ -68,106 +61,95 @@ pub(super) struct RowFilter {
     pub(super) physical: Arc<dyn PhysicalExpr>,
 }
 
-impl CompiledScope {
-    /// Binds `scope` to the schema of the product's table. `Err` says for the log, never for the client, why the scope
-    /// cannot be enforced; the table must then not be read at all.
-    pub fn compile(
-        scope: &ReadScope,
-        principal: &Principal,
-        readable_domains: &BTreeSet<DomainName>,
-        schema: &SchemaRef,
-    ) -> Result<Self, String> {
-        let visible = visible_columns(&scope.hidden_columns, schema)?;
-        let df_schema = DFSchema::try_from(Arc::clone(schema)).map_err(|error| error.to_string())?;
-        let compiler = Compiler { principal, readable_domains, schema: Arc::new(df_schema) };
-        let rules = scope.row_rules.iter().map(|rule| compiler.rule(rule)).collect::<Result<Vec<_>, _>>()?;
-        let row_filter = match conjunction(rules) {
-            None => None,
-            Some(expr) => compiler.row_filter(expr)?,
-        };
-        Ok(Self { schema: Arc::clone(schema), row_filter, visible })
-    }
-
-    /// Every row and every column: the fence costs nothing.
-    #[must_use]
-    pub fn is_whole(&self) -> bool {
-        self.row_filter.is_none() && self.visible.len() == self.schema.fields().len()
-    }
-
-    /// Everything. `Err` as in [`compile`](Self::compile).
-    pub fn whole(schema: &SchemaRef) -> Result<Self, String> {
-        Self::compile(&ReadScope::default(), &anyone(), &BTreeSet::new(), schema)
-    }
-
-    /// Every column of the rows whose `column`, a text, is one of `values`. `Err` as in [`compile`](Self::compile).
-    pub fn with_values(column: &str, values: &BTreeSet<String>, schema: &SchemaRef) -> Result<Self, String> {
-        let anyone = anyone();
-        let mut scope = Self::whole(schema)?;
-        let df_schema = DFSchema::try_from(Arc::clone(schema)).map_err(|error| error.to_string())?;
-        let compiler = Compiler { principal: &anyone, readable_domains: &BTreeSet::new(), schema: Arc::new(df_schema) };
-        let field = schema.field_with_name(column).map_err(|error| error.to_string())?;
-        let values = values.iter().map(|value| {
-            let value = ScalarValue::Utf8(Some(value.clone()));
-            value.cast_to(field.data_type()).map(lit).map_err(|error| error.to_string())
+impl RowFilter {
+    /// With the names that the table has now for columns that the expression knows by the names in `known`.
+    pub(super) fn renamed(self, known: &SchemaRef, schema: &SchemaRef) -> Result<Self, String> {
+        let logical = self.logical.transform(|node| {
+            let Expr::Column(column) = &node else { return Ok(Transformed::no(node)) };
+            let name = schema.field(known.index_of(&column.name)?).name();
+            Ok(Transformed::yes(column_expr(name)))
         });
-        let values = values.collect::<Result<Vec<_>, _>>()?;
-        let nothing = values.is_empty();
-        let expr = Expr::InList(InList::new(Box::new(column_expr(column)), values, false));
-        scope.row_filter = compiler.row_filter(if nothing { lit(false) } else { expr })?;
-        Ok(scope)
+        let logical = logical.map_err(|error| error.strip_backtrace())?.data;
+        Ok(Self { logical, physical: renamed(self.physical, schema)? })
     }
 
-    /// The columns that are left out for the principal, in the table's order.
-    pub fn hidden_names(&self) -> impl Iterator<Item = &str> {
-        let hidden = self.schema.fields().iter().enumerate().filter(|(index, _)| !self.visible.contains(index));
-        hidden.map(|(_, field)| field.name().as_str())
-    }
-
-    /// The columns that the principal sees, in the table's order.
-    pub fn visible_names(&self) -> impl Iterator<Item = &str> {
-        self.visible.iter().filter_map(|&index| self.schema.fields().get(index)).map(|field| field.name().as_str())
+    pub(super) fn admits_nothing(&self) -> bool {
+        matches!(&self.logical, Expr::Literal(value, _) if *value != ScalarValue::Boolean(Some(true)))
     }
 }
 
-/// Checks one row filter against a table's schema, for validation: `Err` says why it is refused.
-pub fn check_row_filter(text: &str, schema: &SchemaRef) -> Result<(), String> {
-    let anyone = anyone();
-    let scope = ReadScope { row_rules: vec![RowRule::Filter { text: text.to_owned() }], hidden_columns: Vec::new() };
-    CompiledScope::compile(&scope, &anyone, &BTreeSet::new(), schema).map(drop)
-}
-
-fn anyone() -> Principal {
-    Principal { name: String::new(), groups: Vec::new(), attributes: BTreeMap::new(), roles: Vec::new() }
-}
-
-/// A hidden column that the table does not have may have been renamed: refused, so that a rename unmasks nothing. Of a
-/// nested column the whole top-level column is hidden.
-fn visible_columns(hidden: &[String], schema: &SchemaRef) -> Result<Vec<usize>, String> {
-    let mut is_visible = vec![true; schema.fields().len()];
-    for column in hidden {
-        let top_level = column.split('.').next().unwrap_or(column);
-        let mut found = false;
-        for (field, visible) in schema.fields().iter().zip(&mut is_visible) {
-            let name = field.name();
-            if name.eq_ignore_ascii_case(column) || name.eq_ignore_ascii_case(top_level) {
-                *visible = false;
-                found = true;
-            }
-        }
-        if !found {
-            return Err(format!("the table has no column {column:?}, which a mask names"));
-        }
+/// Without values it is false.
+fn is_one_of<'v>(column: &str, field: &Field, values: impl Iterator<Item = &'v str>) -> Result<Expr, String> {
+    let values = values.map(|value| {
+        let value = ScalarValue::Utf8(Some(value.to_owned()));
+        value.cast_to(field.data_type()).map(lit).map_err(|error| error.to_string())
+    });
+    let values = values.collect::<Result<Vec<_>, _>>()?;
+    if values.is_empty() {
+        return Ok(lit(false));
     }
-    Ok((0..is_visible.len()).filter(|&index| is_visible[index]).collect())
+    Ok(Expr::InList(InList::new(Box::new(column_expr(column)), values, false)))
 }
 
-struct Compiler<'a> {
+/// What an expression is for decides what it may call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    RowFilter,
+    Mask,
+}
+
+/// Compiles for one principal and one table.
+pub(super) struct Compiler<'a> {
     principal: &'a Principal,
     readable_domains: &'a BTreeSet<DomainName>,
     schema: DFSchemaRef,
 }
 
-impl Compiler<'_> {
+impl<'a> Compiler<'a> {
+    pub(super) fn new(
+        principal: &'a Principal,
+        readable_domains: &'a BTreeSet<DomainName>,
+        schema: &SchemaRef,
+    ) -> Result<Self, String> {
+        let schema = DFSchema::try_from(Arc::clone(schema)).map_err(|error| error.to_string())?;
+        Ok(Self { principal, readable_domains, schema: Arc::new(schema) })
+    }
+
+    /// All rules as one predicate; `None` when they admit every row.
+    pub(super) fn row_rules(&self, rules: &[RowRule]) -> Result<Option<RowFilter>, String> {
+        let rules = rules.iter().map(|rule| self.rule(rule)).collect::<Result<Vec<_>, _>>()?;
+        conjunction(rules).map_or(Ok(None), |expr| self.row_filter(expr))
+    }
+
+    /// The value that a mask's expression gives in place of a column of the type `column`.
+    pub(super) fn mask(&self, text: &str, column: &DataType) -> Result<Expr, String> {
+        let expr = self.expression(text, Purpose::Mask)?;
+        let from = expr.get_type(&*self.schema).map_err(|error| error.strip_backtrace())?;
+        if from == *column {
+            return Ok(expr);
+        }
+        if let Expr::Literal(value, _) = &expr
+            && let Ok(value) = value.cast_to(column)
+        {
+            return Ok(lit(value));
+        }
+        if !is_lossless(&from, column) {
+            return Err(format!("is {from}, and the column is {column}"));
+        }
+        expr.cast_to(column, &*self.schema).map_err(|error| error.strip_backtrace())
+    }
+
+    /// An expression that is known to be safe, over the table's columns by position.
+    pub(super) fn physical(&self, expr: &Expr) -> Result<Arc<dyn PhysicalExpr>, String> {
+        let (properties, context) = (ExecutionProps::default(), PhysicalPlanningContext::default());
+        let physical =
+            create_physical_expr(expr, &self.schema, &properties, &context).map_err(|error| error.strip_backtrace())?;
+        // What fails on no rows at all, such as a malformed pattern, is found now.
+        let no_rows = RecordBatch::new_empty(Arc::clone(self.schema.inner()));
+        physical.evaluate(&no_rows).map_err(|error| error.strip_backtrace())?;
+        Ok(physical)
+    }
+
     fn rule(&self, rule: &RowRule) -> Result<Expr, String> {
         match rule {
             RowRule::DomainColumn { column } => self.domain_column(column),
@@ -191,21 +173,33 @@ impl Compiler<'_> {
         if !is_text(field.data_type()) {
             return Err(format!("row_domain_column {column:?} is not text"));
         }
-        let domains = self.readable_domains.iter().map(|domain| {
-            let name = ScalarValue::Utf8(Some(domain.0.clone()));
-            name.cast_to(field.data_type()).map(lit).map_err(|error| error.to_string())
-        });
-        let domains = domains.collect::<Result<Vec<_>, _>>()?;
-        if domains.is_empty() {
-            return Ok(lit(false));
+        is_one_of(column, field, self.readable_domains.iter().map(DomainName::as_str))
+    }
+
+    /// The rows whose `column`, a text, is one of `values`.
+    pub(super) fn one_of<'v>(
+        &self,
+        column: &str,
+        values: impl Iterator<Item = &'v str>,
+    ) -> Result<Option<RowFilter>, String> {
+        let field = self.schema.as_arrow().field_with_name(column).map_err(|error| error.to_string())?;
+        self.row_filter(is_one_of(column, field, values)?)
+    }
+
+    fn filter(&self, text: &str) -> Result<Expr, String> {
+        let expr = self.expression(text, Purpose::RowFilter)?;
+        match expr.get_type(&*self.schema).map_err(|error| error.strip_backtrace())? {
+            DataType::Boolean => Ok(expr),
+            // NULL admits no row.
+            DataType::Null => Ok(lit(false)),
+            other => Err(format!("is {other}, not boolean")),
         }
-        Ok(Expr::InList(InList::new(Box::new(column_expr(column)), domains, false)))
     }
 
     /// Parses, replaces what asks about the principal, plans, and refuses what is not on the list.
-    fn filter(&self, text: &str) -> Result<Expr, String> {
-        if text.len() > ROW_FILTER_BYTES_MAX {
-            return Err(format!("longer than {ROW_FILTER_BYTES_MAX} bytes"));
+    fn expression(&self, text: &str, purpose: Purpose) -> Result<Expr, String> {
+        if text.len() > EXPRESSION_BYTES_MAX {
+            return Err(format!("longer than {EXPRESSION_BYTES_MAX} bytes"));
         }
         let mut sql = parse(text)?;
         if let ControlFlow::Break(why) = visit_expressions(&sql, refuse_admission_by_absence) {
@@ -214,7 +208,7 @@ impl Compiler<'_> {
         if let ControlFlow::Break(why) = visit_expressions_mut(&mut sql, |expr| self.bind_principal(expr)) {
             return Err(why);
         }
-        let allowed = Allowed::new();
+        let allowed = Allowed::new(purpose);
         let expr = SqlToRel::new(&allowed)
             .sql_to_expr(sql, &self.schema, &mut PlannerContext::new())
             .map_err(|error| error.strip_backtrace())?;
@@ -222,15 +216,10 @@ impl Compiler<'_> {
         let simplifier = self.simplifier();
         let expr = simplifier.coerce(expr, &self.schema).map_err(|error| error.strip_backtrace())?;
         // Before simplification too: what an absent attribute makes vanish today stands there for others.
-        self.check(&expr, Constants::WillFold)?;
+        self.check(&expr, Constants::WillFold, purpose)?;
         let expr = simplifier.simplify(expr).map_err(|error| error.strip_backtrace())?;
-        self.check(&expr, Constants::HaveFolded)?;
-        match expr.get_type(&*self.schema).map_err(|error| error.strip_backtrace())? {
-            DataType::Boolean => Ok(expr),
-            // NULL admits no row.
-            DataType::Null => Ok(lit(false)),
-            other => Err(format!("is {other}, not boolean")),
-        }
+        self.check(&expr, Constants::HaveFolded, purpose)?;
+        Ok(expr)
     }
 
     /// `current_user` and `principal_attribute('x')` become literals; an attribute that the principal does not have is
@@ -262,29 +251,24 @@ impl Compiler<'_> {
         let simplifier = self.simplifier();
         let coerced = simplifier.coerce(expr, &self.schema).map_err(|error| error.strip_backtrace())?;
         let logical = simplifier.simplify(coerced).map_err(|error| error.strip_backtrace())?;
-        self.check(&logical, Constants::HaveFolded)?;
+        self.check(&logical, Constants::HaveFolded, Purpose::RowFilter)?;
         let logical = match logical {
             Expr::Literal(ScalarValue::Boolean(Some(true)), _) => return Ok(None),
             Expr::Literal(..) => lit(false),
             other => other,
         };
-        let (properties, context) = (ExecutionProps::default(), PhysicalPlanningContext::default());
-        let physical = create_physical_expr(&logical, &self.schema, &properties, &context)
-            .map_err(|error| error.strip_backtrace())?;
-        // What fails on no rows at all, such as a malformed pattern, is found now.
-        let no_rows = RecordBatch::new_empty(Arc::clone(self.schema.inner()));
-        physical.evaluate(&no_rows).map_err(|error| error.strip_backtrace())?;
+        let physical = self.physical(&logical)?;
         Ok(Some(RowFilter { logical, physical }))
     }
 
     /// INVARIANT: nothing that passes can fail on a row, differ between two evaluations, or reach outside the row.
-    fn check(&self, expr: &Expr, constants: Constants) -> Result<(), String> {
+    fn check(&self, expr: &Expr, constants: Constants, purpose: Purpose) -> Result<(), String> {
         let mut refusal = None;
         let visited = expr.apply(|node| {
             if constants == Constants::WillFold && is_constant(node) {
                 return Ok(TreeNodeRecursion::Jump);
             }
-            refusal = self.refusal(node);
+            refusal = self.refusal(node, purpose);
             Ok(if refusal.is_some() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
         });
         visited.map_err(|error| error.strip_backtrace())?;
@@ -292,7 +276,7 @@ impl Compiler<'_> {
     }
 
     /// Why this node, its children aside, is not on the list.
-    fn refusal(&self, node: &Expr) -> Option<String> {
+    fn refusal(&self, node: &Expr, purpose: Purpose) -> Option<String> {
         let is_allowed = match node {
             Expr::Column(_)
             | Expr::Literal(..)
@@ -308,16 +292,26 @@ impl Compiler<'_> {
             | Expr::Between(_)
             | Expr::InList(_)
             | Expr::Case(_) => true,
+            Expr::BinaryExpr(binary) if purpose == Purpose::Mask && binary.op == Operator::StringConcat => true,
             Expr::BinaryExpr(binary) => is_comparison_or_logic(binary.op),
             Expr::Like(like) => matches!(*like.pattern, Expr::Literal(..)),
-            Expr::ScalarFunction(call) => Allowed::NAMES.contains(&call.name()),
+            Expr::ScalarFunction(call) => match call.name() {
+                "lower" | "upper" | "coalesce" => true,
+                "concat" => purpose == Purpose::Mask,
+                "left" | "right" | "substr" => purpose == Purpose::Mask && call.args.iter().skip(1).all(is_small_count),
+                _ => false,
+            },
             Expr::Cast(cast) => {
                 let from = cast.expr.get_type(&*self.schema);
                 from.is_ok_and(|from| is_lossless(&from, cast.field.data_type()))
             }
             _ => false,
         };
-        (!is_allowed).then(|| format!("{node} is not allowed in a row filter"))
+        let place = match purpose {
+            Purpose::RowFilter => "row filter",
+            Purpose::Mask => "mask",
+        };
+        (!is_allowed).then(|| format!("{node} is not allowed in a {place}"))
     }
 }
 
@@ -456,6 +450,12 @@ fn column_expr(name: &str) -> Expr {
     col(datafusion::common::Column::new_unqualified(name))
 }
 
+/// A literal that says how many characters: these functions fail on some negative numbers.
+fn is_small_count(expr: &Expr) -> bool {
+    let Expr::Literal(value, _) = expr else { return false };
+    matches!(value.cast_to(&DataType::Int64), Ok(ScalarValue::Int64(Some(count))) if (0..=i64::from(u16::MAX)).contains(&count))
+}
+
 /// The arguments, if all are plain text literals; nothing in parentheses counts as no argument.
 fn text_arguments(function: &Function) -> Option<Vec<&str>> {
     if function.over.is_some() || function.filter.is_some() || !function.within_group.is_empty() {
@@ -478,7 +478,7 @@ fn text_arguments(function: &Function) -> Option<Vec<&str>> {
         .collect()
 }
 
-/// All that the planner of a row filter knows: no tables, no variables, three functions.
+/// All that the planner of an expression knows: no tables, no variables, a few functions.
 struct Allowed {
     functions: HashMap<&'static str, Arc<ScalarUDF>>,
     planners: Vec<Arc<dyn ExprPlanner>>,
@@ -486,18 +486,29 @@ struct Allowed {
 }
 
 impl Allowed {
-    const NAMES: [&str; 3] = ["lower", "upper", "coalesce"];
-
-    fn new() -> Self {
-        let functions =
+    fn new(purpose: Purpose) -> Self {
+        let mut functions =
             HashMap::from([("lower", string::lower()), ("upper", string::upper()), ("coalesce", core::coalesce())]);
-        Self { functions, planners: Vec::new(), options: ConfigOptions::new() }
+        if purpose == Purpose::Mask {
+            functions.extend([
+                ("concat", string::concat()),
+                ("left", unicode::left()),
+                ("right", unicode::right()),
+                ("substr", unicode::substr()),
+            ]);
+        }
+        // SUBSTRING has a syntax of its own.
+        let planners: Vec<Arc<dyn ExprPlanner>> = match purpose {
+            Purpose::RowFilter => Vec::new(),
+            Purpose::Mask => vec![Arc::new(UnicodeFunctionPlanner)],
+        };
+        Self { functions, planners, options: ConfigOptions::new() }
     }
 }
 
 impl ContextProvider for Allowed {
     fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>, DataFusionError> {
-        plan_err!("a row filter cannot read {name}")
+        plan_err!("a policy's expression cannot read {name}")
     }
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
@@ -529,7 +540,7 @@ impl ContextProvider for Allowed {
     }
 
     fn udf_names(&self) -> Vec<String> {
-        Self::NAMES.iter().map(|&name| name.to_owned()).collect()
+        self.functions.keys().map(|&name| name.to_owned()).collect()
     }
 
     fn higher_order_function_names(&self) -> Vec<String> {
@@ -577,13 +588,16 @@ mod tests {
         .unwrap()
     }
 
-    fn compile(rules: Vec<RowRule>, domains: &[&str]) -> Result<CompiledScope, String> {
+    fn ann() -> Principal {
         let mut ann = user("ann", &[]);
         ann.attributes.insert("region".to_owned(), "EU".to_owned());
         ann.attributes.insert("quote".to_owned(), "' OR true --".to_owned());
+        Principal::from(&ann)
+    }
+
+    fn compile(rules: Vec<RowRule>, domains: &[&str]) -> Result<Option<RowFilter>, String> {
         let domains = domains.iter().map(|&domain| DomainName(domain.to_owned())).collect();
-        let scope = ReadScope { row_rules: rules, hidden_columns: Vec::new() };
-        CompiledScope::compile(&scope, &Principal::from(&ann), &domains, &schema())
+        Compiler::new(&ann(), &domains, &schema())?.row_rules(&rules)
     }
 
     fn filter(text: &str) -> RowRule {
@@ -592,7 +606,7 @@ mod tests {
 
     /// How many of the three rows are admitted.
     fn admitted(rules: Vec<RowRule>, domains: &[&str]) -> Vec<usize> {
-        let Some(filter) = compile(rules, domains).unwrap().row_filter else { return vec![0, 1, 2] };
+        let Some(filter) = compile(rules, domains).unwrap() else { return vec![0, 1, 2] };
         let mask = filter.physical.evaluate(&rows()).unwrap().into_array(3).unwrap();
         let mask = mask.as_boolean();
         (0..3).filter(|&row| mask.is_valid(row) && mask.value(row)).collect()
@@ -678,13 +692,11 @@ mod tests {
             "region || 'x' = 'y'",
         ] {
             assert!(compile(vec![filter(text)], &[]).is_err(), "{text}");
-            assert!(check_row_filter(text, &schema()).is_err(), "{text}");
         }
-        let long = format!("region = '{}'", "x".repeat(ROW_FILTER_BYTES_MAX));
+        let long = format!("region = '{}'", "x".repeat(EXPRESSION_BYTES_MAX));
         assert!(compile(vec![filter(&long)], &[]).is_err());
         let deep = format!("{}x = 1{}", "(".repeat(5000), ")".repeat(5000));
         assert!(compile(vec![filter(&deep)], &[]).is_err());
-        assert_eq!(check_row_filter("region = principal_attribute('region')", &schema()), Ok(()));
     }
 
     /// Refused for all, so that a rule does not begin to fail when the first principal without the attribute comes.
@@ -709,7 +721,6 @@ mod tests {
             ] {
                 let text = text.replace("('a')", &format!("('{attribute}')"));
                 assert!(compile(vec![filter(&text)], &[]).is_err(), "{text}");
-                assert!(check_row_filter(&text, &schema()).is_err(), "{text}");
             }
         }
         for (text, expected) in [
@@ -745,18 +756,59 @@ mod tests {
         assert!(compile(vec![any(&["x = 1", "1/x = 1"])], &[]).is_err(), "one that is refused denies all");
     }
 
+    /// What each of the three rows shows in a column of the type of `column`.
+    fn masked(text: &str, column: &str) -> Result<Vec<Option<String>>, String> {
+        let (ann, none, schema) = (ann(), BTreeSet::new(), schema());
+        let compiler = Compiler::new(&ann, &none, &schema)?;
+        let data_type = schema.field_with_name(column).unwrap().data_type();
+        let values = compiler.physical(&compiler.mask(text, data_type)?)?.evaluate(&rows()).unwrap();
+        let values = values.into_array(3).unwrap();
+        assert_eq!(values.data_type(), data_type, "{text}");
+        let text = datafusion::arrow::compute::cast(&values, &DataType::Utf8).unwrap();
+        Ok(text.as_string::<i32>().iter().map(|value| value.map(str::to_owned)).collect())
+    }
+
     #[test]
-    fn hidden_columns() {
-        let visible = |hidden: &[&str]| {
-            let hidden: Vec<String> = hidden.iter().map(|&name| name.to_owned()).collect();
-            visible_columns(&hidden, &schema())
-        };
-        assert_eq!(visible(&[]), Ok(vec![0, 1, 2, 3]));
-        assert_eq!(visible(&["region"]), Ok(vec![0, 2, 3]));
-        assert_eq!(visible(&["REGION"]), Ok(vec![0, 2, 3]));
-        assert_eq!(visible(&["region.code"]), Ok(vec![0, 2, 3]));
-        assert!(visible(&["renamed"]).is_err(), "a rename unmasks nothing");
-        assert!(!compile(vec![filter("x = 1")], &[]).unwrap().is_whole());
-        assert!(compile(vec![], &[]).unwrap().is_whole());
+    fn masks_compute_what_their_expressions_say() {
+        for (column, text, expected) in [
+            ("region", "left(region, 1) || '…'", [Some("E…"), Some("U…"), None]),
+            ("region", "concat(right(region, 1), '/', \"Odd Name\")", [Some("U/sales"), Some("S/hr"), Some("/")]),
+            ("region", "substr(region, 2, 1)", [Some("U"), Some("S"), None]),
+            ("region", "substring(region from 1 for 1)", [Some("E"), Some("U"), None]),
+            ("region", "CASE WHEN x = 1 THEN region ELSE 'other' END", [Some("EU"), Some("other"), Some("other")]),
+            ("region", "principal_attribute('region')", [Some("EU"); 3]),
+            ("x", "0", [Some("0"); 3]),
+            ("x", "NULL", [None; 3]),
+            ("amount", "CASE WHEN amount > 10 THEN CAST('10' AS decimal(10, 2)) END", [None, Some("10.00"), None]),
+        ] {
+            match masked(text, column) {
+                Ok(values) => assert_eq!(values, expected.map(|value| value.map(str::to_owned)), "{text}"),
+                Err(why) => panic!("{text}: {why}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_mask_that_may_fail_or_changes_the_type_is_refused() {
+        for (column, text) in [
+            ("x", "1 / x"),
+            ("region", "CASE WHEN region <> principal_attribute('absent') THEN '' ELSE region END"),
+            ("x", "x + 1"),
+            ("x", "region"),
+            ("x", "'not a number'"),
+            ("region", "x"),
+            ("region", "left(region, x)"),
+            ("region", "substr(region, 1, -1)"),
+            ("region", "repeat(region, 3)"),
+            ("region", "md5(region)"),
+            ("x", "position('E' in region)"),
+            ("region", "random()::text"),
+            ("region", "(SELECT 'a')"),
+            ("amount", "amount * 2"),
+        ] {
+            assert!(masked(text, column).is_err(), "{text}");
+        }
+        assert!(compile(vec![filter("left(region, 1) = 'E'")], &[]).is_err(), "for masks only");
+        assert!(compile(vec![filter("region || '' = 'E'")], &[]).is_err(), "for masks only");
     }
 }

@@ -4,23 +4,29 @@
 //! User → Principal ─┐
 //! Catalog, Grants ──┴→ decide → Access → Visible      what one principal sees of the catalog
 //!                                  │
-//!                                  └→ filter → SecuredTable → SecureScanExec   what leaves a table
+//!                       filter, mask → scope → SecuredTable → SecureScanExec   what leaves a table
 //!                                                                   │
 //!                                                      lint → Secured          what may run
 //! ```
 //!
 //! INVARIANT: only [`lint::secure`] makes a [`lint::Secured`], and only a `Secured` plan runs.
 
+pub mod about;
 pub mod decide;
 pub mod domains;
+pub mod explain;
 pub mod filter;
 pub mod fingerprint;
 mod glob;
 pub mod grants;
 pub mod leakproof;
 pub mod lint;
+pub mod mask;
 pub mod principal;
+#[cfg(test)]
+mod recorder;
 mod scan;
+pub mod scope;
 pub mod secure;
 #[cfg(test)]
 mod testing;
@@ -28,10 +34,11 @@ pub mod tokens;
 pub mod visible;
 pub mod whole;
 
-pub use decide::{Access, Decision, ReadScope, RowRule, decide};
-pub use filter::CompiledScope;
+pub use decide::{Access, ColumnMask, Decision, ReadScope, RowRule, decide};
 pub use grants::{Grant, GrantObject, Grantee, Grants};
 pub use lint::{Secured, lint, secure};
 pub use principal::Principal;
+pub use scan::missing_file;
+pub use scope::CompiledScope;
 pub use secure::SecuredTable;
 pub use visible::{Visible, VisibleCache, VisibleProduct};

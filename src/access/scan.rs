@@ -27,7 +27,7 @@ use datafusion::physical_plan::{
 };
 use futures::StreamExt;
 
-use crate::error::Error;
+use crate::error::{Error, SqlState};
 
 /// A scan that shows nothing but its table's name and lets out nothing but permitted rows.
 pub struct SecureScanExec {
@@ -272,6 +272,28 @@ fn refers_to_shared_values(data_type: &DataType) -> bool {
     }
 }
 
+/// What a version whose files are gone answers, in front of the fence and behind it. That a file is missing says nothing
+/// about the rows that were in it.
+#[must_use]
+pub fn missing_file(error: &DataFusionError) -> Option<Error> {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(current) = cause {
+        // boxed by arrow and Parquet, which do not tell of what is in the box
+        let store = current.downcast_ref::<object_store::Error>();
+        let boxed = || current.downcast_ref::<Box<object_store::Error>>().map(AsRef::as_ref);
+        if let Some(object_store::Error::NotFound { .. }) = store.or_else(boxed) {
+            tracing::warn!(cause = %error, "a file of a table's version is missing");
+            let message = "files of this version of the table are no longer there";
+            return Some(
+                Error::new(SqlState::UNDEFINED_FILE, message)
+                    .hint("A vacuum removes the files of old versions; newer versions can be read."),
+            );
+        }
+        cause = current.source();
+    }
+    None
+}
+
 /// An error from inside the fence may quote a hidden value or a file: the cause goes to the log, an id goes out. That
 /// memory ran out is said, without the sizes.
 pub(super) fn generic(error: DataFusionError) -> DataFusionError {
@@ -279,7 +301,8 @@ pub(super) fn generic(error: DataFusionError) -> DataFusionError {
         tracing::warn!(cause = %error, "memory limit reached inside a secured scan");
         return DataFusionError::ResourcesExhausted("memory limit reached while scanning a table".to_owned());
     }
-    DataFusionError::External(Box::new(Error::internal(error)))
+    let error = missing_file(&error).unwrap_or_else(|| Error::internal(error));
+    DataFusionError::External(Box::new(error))
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The fence: a table that gives out only the rows and columns of its scope, whatever is asked of it.
 //!
 //! ```text
-//! raw scan → row filter → leakproof user predicates → projection → limit, or fixed partitions ← hidden
+//! raw scan → row filter → leakproof user predicates → masks → limit, or fixed partitions      ← hidden
 //!                                  SecureScanExec: table=sales.orders                         ← all that anyone sees
 //! ```
 //!
@@ -22,9 +22,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::catalog::Session;
-use datafusion::common::{Constraints, DFSchema, Result, ScalarValue, Statistics, internal_err};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Constraints, DFSchema, Result, Statistics, internal_err};
 use datafusion::datasource::TableProvider;
 use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
@@ -41,12 +42,15 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::{ExecutionPlan, PhysicalExpr};
 
-use super::filter::{CompiledScope, RowFilter};
+use super::filter::RowFilter;
 use super::leakproof::is_leakproof;
 use super::scan::{Delivery, SecureScanExec, generic};
+use super::scope::CompiledScope;
 use super::whole::{ColumnEstimates, WholeScan, WholeScanExec};
 use crate::error::Error;
 
+/// Names of columns that only the re-check sees begin so.
+const RECHECKED: &str = "rechecked ";
 /// How far the partitions of a scan with a limit work ahead, each.
 const BYTES_AHEAD_MAX: usize = 1024 * 1024;
 
@@ -56,8 +60,10 @@ pub struct SecuredTable {
     name: Arc<str>,
     raw: Arc<dyn TableProvider>,
     scope: CompiledScope,
-    /// Without hidden columns.
+    /// What the principal sees of it.
     schema: SchemaRef,
+    /// The columns that the principal's own predicates may be about inside the fence.
+    unmasked: Schema,
 }
 
 impl SecuredTable {
@@ -66,8 +72,8 @@ impl SecuredTable {
         if raw.schema() != scope.schema {
             return Err(Error::internal(format_args!("the scope of {name} was compiled for another schema")));
         }
-        let schema = scope.schema.project(&scope.visible).map_err(Error::internal)?;
-        Ok(Self { name: Arc::from(name), raw, scope, schema: Arc::new(schema) })
+        let (schema, unmasked) = (Arc::new(scope.output_schema(&scope.visible)), scope.unmasked_schema());
+        Ok(Self { name: Arc::from(name), raw, scope, schema, unmasked })
     }
 
     /// `schema.table` in SQL.
@@ -97,7 +103,7 @@ impl SecuredTable {
         user_filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<SecureScanExec> {
-        let output_schema = Arc::new(self.scope.schema.project(output)?);
+        let output_schema = Arc::new(self.scope.output_schema(output));
         let partitions = state.config().target_partitions().max(1);
         let row_filter = self.scope.row_filter.as_ref();
         if row_filter.is_some_and(RowFilter::admits_nothing) {
@@ -110,15 +116,16 @@ impl SecuredTable {
             Some(expr) => Some(RowFilter { physical: self.physical(state, &expr)?, logical: expr }),
         };
         let filters: Vec<&RowFilter> = row_filter.into_iter().chain(&user_filter).collect();
-        let read = columns_read(output, &filters);
+        let read = self.columns_read(output, &filters);
         let mut plan = self.raw_scan(state, &read, &filters).await?;
         for filter in &filters {
             let predicate = reassign_expr_columns(Arc::clone(&filter.physical), &plan.schema())?;
             let filter = FilterExecBuilder::new(predicate, plan).with_batch_size(state.config().batch_size());
             plan = Arc::new(filter.build()?);
         }
-        let kept = kept_columns(output, row_filter);
-        plan = project(plan, &self.scope.schema, &kept)?;
+        let rechecked = row_filter.filter(|_| cfg!(debug_assertions)).map(|filter| columns_of(&filter.physical));
+        let rechecked: Vec<usize> = rechecked.unwrap_or_default().into_iter().collect();
+        plan = self.masked(plan, output, &rechecked)?;
         let mut options = state.config_options().clone();
         // Handing out batches in turn before they are filtered would hand out permitted rows by the hidden ones.
         options.optimizer.enable_round_robin_repartition = false;
@@ -131,14 +138,14 @@ impl SecuredTable {
             None => (spread(plan, partitions, state.config().batch_size())?, Delivery::Apart),
         };
         for (column, field) in output_schema.fields().iter().zip(plan.schema().fields()) {
-            if column.data_type() != field.data_type() {
+            if column.data_type() != field.data_type() || (field.is_nullable() && !column.is_nullable()) {
                 return internal_err!("column {} is scanned as {}", column.name(), field.data_type());
             }
         }
         let recheck = match row_filter {
-            Some(filter) if cfg!(debug_assertions) => {
-                Some(reassign_expr_columns(Arc::clone(&filter.physical), &plan.schema())?)
-            }
+            Some(filter) if cfg!(debug_assertions) => Some(at_positions(&filter.physical, |index| {
+                rechecked.iter().position(|&column| column == index).map(|position| output.len() + position)
+            })?),
             _ => None,
         };
         Ok(SecureScanExec::new(&self.name, output_schema, plan, recheck, delivery, &self.raw))
@@ -160,6 +167,44 @@ impl SecuredTable {
             .map(|(expr, _)| expr.clone())
             .collect();
         self.raw.scan(state, Some(&read.to_vec()), &hints, None).await
+    }
+
+    /// Positions in the table's schema of every column that is put out, filtered by or masked from, in order.
+    fn columns_read(&self, output: &[usize], filters: &[&RowFilter]) -> Vec<usize> {
+        let filtered = filters.iter().flat_map(|filter| columns_of(&filter.physical));
+        let put_out = output.iter().flat_map(|index| match self.scope.masks.get(index) {
+            Some(mask) => columns_of(mask),
+            None => BTreeSet::from([*index]),
+        });
+        let read: BTreeSet<usize> = put_out.chain(filtered).collect();
+        read.into_iter().collect()
+    }
+
+    /// The columns that leave the hidden plan: the output with masks in place of values, and after it, for the re-check
+    /// in debug builds, values of columns that the row filter is about.
+    fn masked(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        output: &[usize],
+        rechecked: &[usize],
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let (schema, table) = (plan.schema(), &self.scope.schema);
+        let value = |index: usize| -> Result<Arc<dyn PhysicalExpr>> {
+            let name = table.field(index).name();
+            Ok(Arc::new(Column::new(name, schema.index_of(name)?)))
+        };
+        let mut expressions = Vec::with_capacity(output.len() + rechecked.len());
+        for &index in output {
+            let shown = match self.scope.masks.get(&index) {
+                Some(mask) => reassign_expr_columns(Arc::clone(mask), &schema)?,
+                None => value(index)?,
+            };
+            expressions.push((shown, table.field(index).name().clone()));
+        }
+        for &index in rechecked {
+            expressions.push((value(index)?, format!("{RECHECKED}{index}")));
+        }
+        Ok(Arc::new(ProjectionExec::try_new(expressions, plan)?))
     }
 
     fn physical(&self, state: &dyn Session, expr: &Expr) -> Result<Arc<dyn PhysicalExpr>> {
@@ -193,7 +238,7 @@ impl TableProvider for SecuredTable {
             return self.raw.supports_filters_pushdown(filters);
         }
         let support = |filter: &&Expr| {
-            if is_leakproof(filter, &self.schema) {
+            if is_leakproof(filter, &self.unmasked) {
                 TableProviderFilterPushDown::Exact
             } else {
                 TableProviderFilterPushDown::Unsupported
@@ -220,7 +265,7 @@ impl TableProvider for SecuredTable {
             };
             return Ok(Arc::new(WholeScanExec::new(Arc::new(scan), plan)));
         }
-        if !filters.iter().all(|filter| is_leakproof(filter, &self.schema)) {
+        if !filters.iter().all(|filter| is_leakproof(filter, &self.unmasked)) {
             return internal_err!("a predicate that may leak was pushed into the fence of {}", self.name);
         }
         let output: Option<Vec<usize>> = match projection {
@@ -237,12 +282,6 @@ impl TableProvider for SecuredTable {
 
     fn statistics(&self) -> Option<Statistics> {
         if self.is_whole() { self.raw.statistics() } else { None }
-    }
-}
-
-impl RowFilter {
-    fn admits_nothing(&self) -> bool {
-        matches!(&self.logical, Expr::Literal(value, _) if *value != ScalarValue::Boolean(Some(true)))
     }
 }
 
@@ -273,35 +312,24 @@ fn split_conjunction(expr: &Expr) -> Vec<&Expr> {
     datafusion::logical_expr::utils::split_conjunction(expr)
 }
 
-/// Positions in the table's schema of every column that is put out or filtered by, in order.
-fn columns_read(output: &[usize], filters: &[&RowFilter]) -> Vec<usize> {
-    let filtered = filters.iter().flat_map(|filter| collect_columns(&filter.physical));
-    let read: BTreeSet<usize> = output.iter().copied().chain(filtered.map(|column| column.index())).collect();
-    read.into_iter().collect()
+/// Positions in the table's schema of the columns that an expression reads.
+fn columns_of(expr: &Arc<dyn PhysicalExpr>) -> BTreeSet<usize> {
+    collect_columns(expr).iter().map(Column::index).collect()
 }
 
-/// The columns that leave the hidden plan: the output, and after it, in debug builds, what the re-check needs.
-fn kept_columns(output: &[usize], row_filter: Option<&RowFilter>) -> Vec<usize> {
-    let mut kept = output.to_vec();
-    if cfg!(debug_assertions)
-        && let Some(filter) = row_filter
-    {
-        let needed: BTreeSet<usize> = collect_columns(&filter.physical).iter().map(Column::index).collect();
-        kept.extend(needed.into_iter().filter(|index| !output.contains(index)));
-    }
-    kept
-}
-
-/// `columns` are positions in `table`; `plan` may have them elsewhere.
-fn project(plan: Arc<dyn ExecutionPlan>, table: &SchemaRef, columns: &[usize]) -> Result<Arc<dyn ExecutionPlan>> {
-    let schema = plan.schema();
-    let expressions = columns.iter().map(|&index| {
-        let name = table.field(index).name();
-        let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(name, schema.index_of(name)?));
-        Ok((column, name.clone()))
-    });
-    let expressions = expressions.collect::<Result<Vec<_>>>()?;
-    Ok(Arc::new(ProjectionExec::try_new(expressions, plan)?))
+/// The expression over columns that stand elsewhere; whatever has no place is a mistake of ours.
+fn at_positions(
+    expr: &Arc<dyn PhysicalExpr>,
+    position: impl Fn(usize) -> Option<usize>,
+) -> Result<Arc<dyn PhysicalExpr>> {
+    let moved = Arc::clone(expr).transform_up(|node| {
+        let Some(column) = node.downcast_ref::<Column>() else { return Ok(Transformed::no(node)) };
+        let Some(position) = position(column.index()) else {
+            return internal_err!("column {} is not at hand for the re-check", column.name());
+        };
+        Ok(Transformed::yes(Arc::new(Column::new(column.name(), position)) as Arc<dyn PhysicalExpr>))
+    })?;
+    Ok(moved.data)
 }
 
 #[cfg(test)]
@@ -311,7 +339,7 @@ mod tests {
     use datafusion::arrow::array::{Int64Array, RecordBatch, StringArray};
     use datafusion::arrow::datatypes::{DataType, Field, Schema};
     use datafusion::arrow::util::pretty::pretty_format_batches;
-    use datafusion::common::DataFusionError;
+    use datafusion::common::{DataFusionError, ScalarValue};
     use datafusion::datasource::MemTable;
     use datafusion::execution::config::SessionConfig;
     use datafusion::logical_expr::{ColumnarValue, Volatility, create_udf};
@@ -320,10 +348,13 @@ mod tests {
     use futures::StreamExt;
 
     use super::*;
-    use crate::access::decide::{ReadScope, RowRule};
+    use crate::access::decide::{ColumnMask, ReadScope, RowRule};
+    use crate::access::mask::MaskKey;
     use crate::access::principal::Principal;
+    use crate::access::scope::Reader;
     use crate::access::testing::user;
     use crate::access::{lint, secure};
+    use crate::catalog::model::MaskMethod;
 
     /// `x`, `region`, `secret`; the filter shows `region = 'EU'`, and `secret` is masked.
     type Row<'a> = (i64, &'a str, &'a str);
@@ -346,13 +377,26 @@ mod tests {
         Arc::new(MemTable::try_new(Arc::clone(&schema), partitions).unwrap())
     }
 
-    fn secured(raw: Arc<dyn TableProvider>, filter: Option<&str>, hidden: &[&str]) -> Arc<SecuredTable> {
+    fn scope(raw: &Arc<dyn TableProvider>, filter: Option<&str>, masks: &[(&str, MaskMethod)]) -> CompiledScope {
+        let mask = |(column, method): &(&str, MaskMethod)| ColumnMask {
+            column: (*column).to_owned(),
+            method: method.clone(),
+            must_exist: true,
+        };
         let scope = ReadScope {
             row_rules: filter.map(|text| RowRule::Filter { text: text.to_owned() }).into_iter().collect(),
-            hidden_columns: hidden.iter().map(|&column| column.to_owned()).collect(),
+            masks: masks.iter().map(mask).collect(),
         };
         let ann = Principal::from(&user("ann", &[]));
-        let scope = CompiledScope::compile(&scope, &ann, &BTreeSet::new(), &raw.schema()).unwrap();
+        let key = MaskKey::new([1; 32]);
+        let reader = Reader { principal: &ann, readable_domains: &BTreeSet::new(), mask_key: Some(&key) };
+        CompiledScope::compile(&scope, &reader, &raw.schema()).unwrap()
+    }
+
+    /// With the columns `masked` shown as NULL.
+    fn secured(raw: Arc<dyn TableProvider>, filter: Option<&str>, masked: &[&str]) -> Arc<SecuredTable> {
+        let masks: Vec<_> = masked.iter().map(|&column| (column, MaskMethod::Null)).collect();
+        let scope = scope(&raw, filter, &masks);
         Arc::new(SecuredTable::new("sales.orders", raw, scope).unwrap())
     }
 
@@ -465,7 +509,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_hidden_column_does_not_exist() {
-        let ann = world(&[]);
+        let raw: Arc<dyn TableProvider> = raw(&[&VISIBLE]);
+        let scope = scope(&raw, Some("region = 'EU'"), &[]).without_columns(|name| name != "secret");
+        let table = Arc::new(SecuredTable::new("sales.orders", raw, scope).unwrap());
+        let ann = context(Arc::clone(&table) as _);
+        assert!(table.scan(&ann.state(), Some(&vec![2]), &[], None).await.is_err(), "the third column is hidden");
         for sql in
             ["select secret from orders", "select x from orders where secret = '5'", "select orders.secret from orders"]
         {
@@ -616,7 +664,38 @@ mod tests {
         for leaky in [(lit(1_i64) / col("x")).eq(lit(1_i64)), col("secret").eq(lit("5"))] {
             assert!(table.scan(&context.state(), None, &[leaky], None).await.is_err());
         }
-        assert!(table.scan(&context.state(), Some(&vec![2]), &[], None).await.is_err(), "the third column is hidden");
+        let about_a_masked_column = col("secret").is_null();
+        assert!(table.scan(&context.state(), None, &[about_a_masked_column], None).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn everything_above_the_scan_sees_masked_values() {
+        let masks = [
+            ("secret", MaskMethod::Partial { first: 0, last: 1 }),
+            ("region", MaskMethod::Expression("left(region, 1) || right(secret, 1)".to_owned())),
+            ("x", MaskMethod::Redact),
+        ];
+        let rows: [Row<'_>; 3] = [(5, "EU", "s3cret-a"), (6, "EU", "s3cret-b"), (7, "US", "s3cret-c")];
+        let raw: Arc<dyn TableProvider> = raw(&[&rows]);
+        let scope = scope(&raw, Some("x < 7 AND region = 'EU'"), &masks);
+        let ann = context(Arc::new(SecuredTable::new("sales.orders", raw, scope).unwrap()));
+        for (sql, expected) in [
+            ("select secret, region, x from orders order by secret", &["****a Ea 0", "****b Eb 0"][..]),
+            ("select secret from orders where secret = 's3cret-a'", &[]),
+            ("select secret from orders where secret = '****a'", &["****a"]),
+            ("select secret from orders where secret like 's3%'", &[]),
+            ("select secret from orders where x = 5", &[]),
+            ("select count(*) from orders where x = 0", &["2"]),
+            ("select min(secret), max(secret), sum(x) from orders", &["****a ****b 0"]),
+            ("select a.secret from orders a join orders b on a.secret = b.secret order by 1", &["****a", "****b"]),
+            ("select count(*) from orders a join (values ('s3cret-a')) v(s) on a.secret = v.s", &["0"]),
+            ("select secret || '!' from orders order by region desc limit 1", &["****b!"]),
+            ("select x from orders order by 1 / (x + 1)", &["0", "0"]),
+            ("select region from orders where secret in ('****b', 'other')", &["Eb"]),
+            ("select 1 from orders where secret is null", &[]),
+        ] {
+            assert_eq!(values(&ann, sql).await, expected, "{sql}");
+        }
     }
 
     #[tokio::test]
@@ -677,7 +756,7 @@ mod tests {
             while let Some(batch) = stream.next().await {
                 match batch {
                     Ok(batch) => {
-                        assert_eq!(batch.num_columns(), 2);
+                        assert_eq!(batch.num_columns(), 3);
                         passed += batch.num_rows();
                     }
                     Err(error) => {

@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use crate::catalog::fixtures;
 use crate::catalog::model::{
-    AccessPolicy, Attribute, Catalog, Column, Condition, DecisionRule, Defaults, Dialect, Discoverable, Domain,
-    DomainName, Effect, Gate, Governance, Location, Mask, MaskMethod, Mesh, OutputPort, Policy, PolicyScope, Product,
-    ProductId, Sla, SourcePlace, Test, User,
+    Attribute, Catalog, Column, Condition, DecisionRule, Defaults, Domain, DomainName, Effect, Mask, MaskMethod, Mesh,
+    Mode, Policy, PolicyScope, Product, SourcePlace, Test, User,
 };
 
 pub(super) fn user(name: &str, groups: &[&str]) -> User {
@@ -40,62 +40,15 @@ pub(super) fn catalog(products: Vec<Product>, policies: Vec<Policy>) -> Catalog 
 
 /// `id` is `domain.name`; domain-internal, discoverable in the domain, classified `internal`, with a Delta port.
 pub(super) fn product(id: &str) -> Product {
-    let (domain, name) = id.split_once('.').unwrap();
-    let port = OutputPort {
-        name: "delta".to_owned(),
-        version: None,
-        port_type: None,
-        contract_id: None,
-        format: "delta".to_owned(),
-        location: Some(Location { url: format!("file:///{id}"), credentials: None }),
-        endpoint: None,
-        place: SourcePlace::default(),
-    };
     Product {
-        id: ProductId(id.to_owned()),
-        name: name.to_owned(),
-        domain: DomainName(domain.to_owned()),
-        owner: "owner@company.com".to_owned(),
-        description: None,
-        version: None,
-        status: "active".to_owned(),
         classification: Some("internal".to_owned()),
-        tags: Vec::new(),
-        sla: Sla::default(),
-        columns: Vec::new(),
-        inputs: Vec::new(),
-        outputs: vec![port],
-        quality_checks: Vec::new(),
-        governance: Governance {
-            discoverable: Discoverable::Domain,
-            access_policy: AccessPolicy::DomainInternal,
-            row_domain_column: None,
-            row_filter: None,
-            masks: Vec::new(),
-            gate: Gate::Warn,
-            retention: None,
-        },
-        dialect: Dialect::DataMeshV1,
-        contract_path: PathBuf::new(),
-        contract_sha256: String::new(),
+        outputs: vec![fixtures::delta_port(format!("file:///{id}"))],
+        ..fixtures::product(id)
     }
 }
 
 pub(super) fn column(name: &str, classification: Option<&str>) -> Column {
-    Column {
-        name: name.to_owned(),
-        logical_type: None,
-        physical_type: None,
-        required: false,
-        primary_key: false,
-        unique: false,
-        description: None,
-        business_name: None,
-        synonyms: Vec::new(),
-        pii: false,
-        classification: classification.map(str::to_owned),
-        place: SourcePlace::default(),
-    }
+    Column { classification: classification.map(str::to_owned), ..fixtures::column(name) }
 }
 
 pub(super) fn mask(column: &str, unless_groups: &[&str]) -> Mask {
@@ -118,7 +71,16 @@ pub(super) fn condition(attribute: &str, test: Test, values: &[&str]) -> Conditi
 
 /// A rule for both actions, without filter or masks.
 pub(super) fn rule(effect: Effect, dnf: Vec<Vec<Condition>>) -> DecisionRule {
-    DecisionRule { effect, dnf, discover: true, read: true, row_filter: None, masks: Vec::new() }
+    DecisionRule {
+        effect,
+        dnf,
+        discover: true,
+        read: true,
+        mode: Mode::Permissive,
+        row_filter: None,
+        masks: Vec::new(),
+        place: SourcePlace::default(),
+    }
 }
 
 pub(super) fn policy(name: &str, rules: Vec<DecisionRule>) -> Policy {

@@ -4,15 +4,14 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-
-use super::decide::{Access, ReadScope, Reason, Rulebook};
+use super::decide::{Access, Reason, Rulebook};
 use super::domains::{DomainAccess, Privilege, domain_access_where};
-use super::filter::CompiledScope;
 use super::fingerprint::Fingerprint;
 use super::grants::Grants;
+use super::mask::MaskKey;
 use super::principal::Principal;
-use crate::catalog::model::{Catalog, Column, DomainName, Product, ProductId};
+use super::scope::{Reader, is_about};
+use crate::catalog::model::{Catalog, DomainName, Product, ProductId};
 
 /// Everything that one principal sees of one generation of policy: one catalog and the grants that hold. Immutable and shared between its sessions.
 #[derive(Debug)]
@@ -149,36 +148,24 @@ impl Visible {
         &self.readable_domains
     }
 
-    /// Binds a decision of this view to the schema of the product's table; `Err` as in [`CompiledScope::compile`].
-    pub fn compile(&self, scope: &ReadScope, schema: &SchemaRef) -> Result<CompiledScope, String> {
-        CompiledScope::compile(scope, &self.principal, &self.readable_domains, schema)
+    /// Who reads, for binding a decision of this view to a table.
+    #[must_use]
+    pub fn reader<'a>(&'a self, mask_key: Option<&'a MaskKey>) -> Reader<'a> {
+        Reader { principal: &self.principal, readable_domains: &self.readable_domains, mask_key }
     }
 
-    /// For each of a product's declared columns, whether a mask hides it: from the principal where it may read the
-    /// product, and from anyone where it may not. [`CompiledScope`] says it, as it says it of the table's columns, so
-    /// that the catalog shows what reading does. A mask on a column that is not declared hides none.
+    /// For each of a product's declared columns, whether a mask stands before its values: for the principal where it may
+    /// read the product, and for anyone where it may not. A mask on a part of a column masks all of it.
     #[must_use]
     pub fn masked(&self, product: &VisibleProduct<'_>, contract: &Product) -> Vec<bool> {
-        let hidden: Vec<&str> = match product.access {
-            Access::Read(scope) => scope.hidden_columns.iter().map(String::as_str).collect(),
+        let masks: Vec<&str> = match product.access {
+            Access::Read(scope) => scope.masks.iter().map(|mask| mask.column.as_str()).collect(),
             Access::Hidden | Access::DiscoverOnly => {
                 contract.governance.masks.iter().map(|mask| mask.column.as_str()).collect()
             }
         };
-        let mut masked = vec![false; contract.columns.len()];
-        if hidden.is_empty() {
-            return masked;
-        }
-        let schema = declared_schema(&contract.columns);
-        for column in hidden {
-            let scope = ReadScope { row_rules: Vec::new(), hidden_columns: vec![column.to_owned()] };
-            let Ok(compiled) = self.compile(&scope, &schema) else { continue };
-            let shown: BTreeSet<&str> = compiled.visible_names().collect();
-            for (declared, masked) in contract.columns.iter().zip(&mut masked) {
-                *masked |= !shown.contains(declared.name.as_str());
-            }
-        }
-        masked
+        let is_masked = |name: &str| masks.iter().any(|mask| is_about(mask, name));
+        contract.columns.iter().map(|column| is_masked(&column.name)).collect()
     }
 
     /// The domains that exist for the principal: those that it may read and those with a product that it may discover.
@@ -214,12 +201,6 @@ impl VisibleProduct<'_> {
     pub fn of<'c>(&self, catalog: &'c Catalog) -> Option<&'c Product> {
         catalog.products.get(self.id)
     }
-}
-
-/// The names that a contract declares, each once, as a schema. The types stand for nothing.
-fn declared_schema(columns: &[Column]) -> SchemaRef {
-    let names: BTreeSet<&str> = columns.iter().map(|column| column.name.as_str()).collect();
-    Arc::new(Schema::new(names.into_iter().map(|name| Field::new(name, DataType::Null, true)).collect::<Vec<_>>()))
 }
 
 /// Why each product was decided about as it was. Few decisions have reasons of their own, so equal lists are kept once.

@@ -1,6 +1,8 @@
 //! The mesh as contracts and policies describe it: from files to one immutable, validated snapshot.
 
 pub mod credentials;
+#[cfg(test)]
+pub(crate) mod fixtures;
 pub mod init;
 pub mod load;
 pub mod model;

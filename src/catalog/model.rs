@@ -150,6 +150,15 @@ impl Product {
         self.outputs.iter().find(|port| port.format == "delta" && port.location.is_some())
     }
 
+    /// Whether the contract declares the column, or the column of which `name` is a part.
+    #[must_use]
+    pub fn declares(&self, name: &str) -> bool {
+        let top_level = name.split('.').next().unwrap_or(name);
+        self.columns
+            .iter()
+            .any(|column| column.name.eq_ignore_ascii_case(name) || column.name.eq_ignore_ascii_case(top_level))
+    }
+
     /// All classifications that the product carries: its own and those of its columns.
     pub fn classifications(&self) -> impl Iterator<Item = &str> {
         self.classification
@@ -321,22 +330,51 @@ pub struct Governance {
     pub masks: Vec<Mask>,
     pub gate: Gate,
     pub retention: Option<String>,
+    /// Where its row filters and masks are written.
+    pub place: SourcePlace,
 }
 
-/// A column mask as a contract or a policy declares it. A masked product cannot be read until masks are enforced.
+/// A column mask as a contract or a policy declares it. Whoever it binds sees the masked value wherever the column stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mask {
     pub column: String,
     pub using: MaskMethod,
+    /// Principals in any of these groups see the value itself.
     pub unless_groups: Vec<String>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a value is masked. Every method keeps the column's type.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MaskMethod {
+    /// A keyed hash, the same for equal values everywhere in the mesh: text, bytes and integers of 32 and 64 bits. NULL
+    /// stays NULL.
     Hash,
+    /// NULL, of any type.
     Null,
+    /// One constant for every value, NULL included.
     Redact,
-    Partial,
+    /// Text: some characters at both ends, the middle as four asterisks whatever its length. A text that would be shown
+    /// whole is not shown at all. NULL stays NULL.
+    Partial { first: u8, last: u8 },
+    /// A SQL expression over the row and the principal, of the same list as row filters with some functions over text.
+    Expression(String),
+}
+
+impl MaskMethod {
+    /// What `using: partial` shows where it says nothing else.
+    pub const PARTIAL: Self = Self::Partial { first: 1, last: 0 };
+
+    /// The word that contracts use.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Hash => "hash",
+            Self::Null => "null",
+            Self::Redact => "redact",
+            Self::Partial { .. } => "partial",
+            Self::Expression(_) => "expression",
+        }
+    }
 }
 
 /// A policy file, or a policy inside a `domain.yaml`.
@@ -371,8 +409,20 @@ pub struct DecisionRule {
     pub dnf: Vec<Vec<Condition>>,
     pub discover: bool,
     pub read: bool,
+    pub mode: Mode,
     pub row_filter: Option<String>,
     pub masks: Vec<Mask>,
+    pub place: SourcePlace,
+}
+
+/// How the filters and masks of a Permit combine with those of others (PostgreSQL 15, CREATE POLICY).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// One of the permissive rules must admit a row.
+    #[default]
+    Permissive,
+    /// Opens nothing: where it applies, its filter must admit a row as well, and its masks bind.
+    Restrictive,
 }
 
 #[derive(Clone, Debug, PartialEq)]

@@ -526,7 +526,7 @@ impl<'a> Field<'a> {
     }
 
     /// One of the given words.
-    pub fn choice<T: Copy>(&self, words: &[(&str, T)]) -> Option<T> {
+    pub fn choice<T: Clone>(&self, words: &[(&str, T)]) -> Option<T> {
         let text = self.text()?;
         let found = words.iter().find(|(word, _)| *word == text.text);
         if found.is_none() {
@@ -534,7 +534,7 @@ impl<'a> Field<'a> {
             let message = format!("`{}` cannot be `{}`", self.name, text.text);
             self.findings.error_with(self.mark, message, suggest_or_list(&text.text, &known));
         }
-        found.map(|(_, value)| *value)
+        found.map(|(_, value)| value.clone())
     }
 
     pub fn error(&self, message: impl Into<String>) {

@@ -58,7 +58,10 @@ async fn check(case: &Path, expected: &Path) -> Result<(), String> {
     let location = TableLocation { url, credentials: None };
     let name = expected.file_name().unwrap().to_str().unwrap();
     let snapshot = match name.strip_prefix('v') {
-        Some(version) => tables.snapshot_at(&location, version.parse().unwrap()).await,
+        Some(version) => {
+            let newest = tables.snapshot(&location, Duration::ZERO).await.map_err(|error| error.to_string())?;
+            tables.snapshot_at(&location, &newest, At::Version(version.parse().unwrap())).await
+        }
         None => tables.snapshot(&location, Duration::ZERO).await,
     };
     let snapshot = snapshot.map_err(|error| error.to_string())?;

@@ -3,12 +3,13 @@
 //! Reads single commit files (Delta protocol, "Delta Log Entries"), newest first, and only those that a snapshot does
 //! not know yet. An OPTIMIZE rewrites files with `dataChange: false`; it makes no data fresh.
 
+use std::collections::HashMap;
 use std::io::{BufRead, Cursor};
 use std::ops::RangeInclusive;
 
 use chrono::{DateTime, Utc};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
+use object_store::{GetOptions, GetRange, ObjectStore, ObjectStoreExt};
 use serde::Deserialize;
 
 use super::error::DeltaError;
@@ -53,6 +54,25 @@ pub(super) async fn times(
     Ok(times)
 }
 
+/// The part of a commit's metadata that a change feed depends on.
+pub(super) struct Metadata {
+    /// The columns, as the log writes them.
+    pub(super) schema: String,
+    pub(super) records_changes: bool,
+}
+
+/// The metadata that a commit sets; `None` when it sets none.
+pub(super) async fn metadata(log: &dyn ObjectStore, path: &Path) -> Result<Option<Metadata>, DeltaError> {
+    let bytes = log.get(path).await?.bytes().await?;
+    let lines = Cursor::new(&bytes).lines().map_while(Result::ok).filter(|line| line.contains("\"metaData\""));
+    let mut found = lines.filter_map(|line| serde_json::from_str::<Line>(&line).ok()?.meta_data);
+    Ok(found.next().map(|metadata| {
+        let records_changes = metadata.configuration.get("delta.enableChangeDataFeed");
+        let records_changes = records_changes.is_some_and(|value| value.eq_ignore_ascii_case("true"));
+        Metadata { schema: metadata.schema_string, records_changes }
+    }))
+}
+
 /// `_delta_log/00000000000000000007.json`
 pub(super) fn commit_path(log_path: &Path, version: u64) -> Path {
     log_path.clone().join(format!("{version:020}.json"))
@@ -71,6 +91,16 @@ struct Line {
     add: Option<FileAction>,
     remove: Option<FileAction>,
     commit_info: Option<CommitInfo>,
+    meta_data: Option<MetaData>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MetaData {
+    #[serde(default)]
+    schema_string: String,
+    #[serde(default)]
+    configuration: HashMap<String, String>,
 }
 
 #[derive(Deserialize)]
@@ -80,13 +110,54 @@ struct FileAction {
     data_change: bool,
 }
 
-#[derive(Deserialize)]
+/// What a commit says about itself (Delta protocol, "Commit Provenance Information").
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct CommitInfo {
+pub(super) struct CommitInfo {
     /// Milliseconds; set where the table has in-commit timestamps, and binding then.
-    in_commit_timestamp: Option<i64>,
+    pub(super) in_commit_timestamp: Option<i64>,
     /// Milliseconds by the writer's clock.
     timestamp: Option<i64>,
+    pub(super) operation: Option<String>,
+    pub(super) operation_parameters: Option<serde_json::Value>,
+    pub(super) user_metadata: Option<String>,
+}
+
+impl CommitInfo {
+    pub(super) fn time(&self) -> Option<DateTime<Utc>> {
+        self.in_commit_timestamp.or(self.timestamp).and_then(DateTime::from_timestamp_millis)
+    }
+}
+
+/// How much of a commit is read at first for what it says about itself, which nearly all writers put first.
+const HEAD_BYTES: u64 = 8 * 1024;
+
+/// What a commit says about itself, and the time of its file. `None`: there is no such commit any more.
+pub(super) async fn info(
+    log: &dyn ObjectStore,
+    path: &Path,
+) -> Result<Option<(CommitInfo, DateTime<Utc>)>, DeltaError> {
+    let head = GetOptions { range: Some(GetRange::Bounded(0..HEAD_BYTES)), ..GetOptions::default() };
+    for options in [head, GetOptions::default()] {
+        let file = match log.get_opts(path, options).await {
+            Ok(file) => file,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let (modified, read_whole) = (file.meta.last_modified, file.range.end >= file.meta.size);
+        let bytes = file.bytes().await?;
+        let lines = Cursor::new(&bytes).lines().map_while(Result::ok);
+        let mut infos = lines.filter(|line| line.contains("\"commitInfo\"")).filter_map(|line| {
+            let action = serde_json::from_str::<Line>(&line).ok()?;
+            action.commit_info
+        });
+        match infos.next() {
+            Some(info) => return Ok(Some((info, modified))),
+            None if read_whole => return Ok(Some((CommitInfo::default(), modified))),
+            None => {}
+        }
+    }
+    Ok(None)
 }
 
 /// A line that cannot be read is skipped: judging the log is the kernel's business, and it has judged already.
@@ -100,7 +171,7 @@ fn summarise(bytes: &[u8]) -> Commit {
         let Ok(action) = serde_json::from_str::<Line>(&line) else { continue };
         commit.changes_data |= [action.add, action.remove].into_iter().flatten().any(|file| file.data_change);
         if let Some(info) = action.commit_info {
-            commit.time = info.in_commit_timestamp.or(info.timestamp).and_then(DateTime::from_timestamp_millis);
+            commit.time = info.time();
         }
     }
     commit

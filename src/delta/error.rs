@@ -6,6 +6,7 @@
 use std::error::Error as StdError;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use datafusion::error::DataFusionError;
 use deltalake::DeltaTableError;
 
@@ -23,7 +24,29 @@ pub enum DeltaError {
     NotATable,
     /// The table has no such version, or its log no longer reaches back to it.
     #[error("the table has no version {version}")]
-    NoSuchVersion { version: u64 },
+    NoSuchVersion {
+        version: u64,
+        /// The versions that can be read; `None` when the log says nothing of them.
+        readable: Option<(u64, u64)>,
+    },
+    /// The first version that can be read is younger than the time that was asked for.
+    #[error("the table has no version as old as {time}")]
+    BeforeFirst { time: DateTime<Utc>, earliest: u64, earliest_time: DateTime<Utc> },
+    /// A change feed from a version to one before it.
+    #[error("the range of versions ends before it begins")]
+    InvalidRange { from: u64, to: u64 },
+    /// A change feed of too many versions at once.
+    #[error("a change feed is read over at most {versions_max} versions")]
+    RangeTooLong { versions_max: u64 },
+    /// The table did not record changes at this version.
+    #[error("the table's changes were not recorded at version {version}")]
+    ChangesNotRecorded { version: u64 },
+    /// The table's columns are not the same before and after this version.
+    #[error("the table's columns changed at version {version}")]
+    ColumnsChanged { version: u64 },
+    /// More commits than are searched for a time.
+    #[error("the table's log has more than {commits_max} commits")]
+    TooManyCommits { commits_max: usize },
     /// The store does not answer, or answers with failures.
     #[error("the table's store cannot be reached: {reason}")]
     Unreachable { reason: String },
@@ -46,6 +69,11 @@ impl DeltaError {
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Unreachable { .. })
+    }
+
+    pub(super) fn from_kernel(error: &delta_kernel::Error) -> Self {
+        tracing::debug!(cause = scrub(&error.to_string()), "a table's change feed could not be read");
+        classify(error)
     }
 
     pub(super) fn timeout(limit: Duration) -> Self {

@@ -1,5 +1,6 @@
 //! One version of one table: immutable, shared by every statement that reads it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -7,12 +8,13 @@ use chrono::{DateTime, Utc};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use deltalake::delta_datafusion::{DeltaScanConfig, DeltaScanNext};
-use deltalake::kernel::EagerSnapshot;
+use deltalake::kernel::{ArrayType, DataType, EagerSnapshot, MapType, MetadataValue, StructField, StructType};
 use object_store::ObjectMeta;
 
 use super::commits::CommitTimes;
 use super::described::Described;
 use super::error::DeltaError;
+use super::narrowed::Narrowed;
 use super::registry::Registration;
 
 /// A table at one version. A transaction that pins a version holds on to this.
@@ -35,7 +37,12 @@ pub struct TableSnapshot {
     pub description: Option<String>,
     /// In the order of the partitioning.
     pub partition_columns: Vec<String>,
+    /// The ids of top-level columns by name, where the table has them: a renamed column keeps its id (Delta protocol,
+    /// "Column Mapping").
+    pub column_ids: BTreeMap<String, i64>,
     provider: Arc<dyn TableProvider>,
+    /// The columns as the log describes them, with what stays the same when one is renamed.
+    logical: Arc<StructType>,
     /// The newest commit file as it was when the version was read, to notice a table that was made anew.
     pub(super) commit_file: Option<CommitFile>,
 }
@@ -64,6 +71,33 @@ impl TableSnapshot {
         Arc::clone(&self.provider)
     }
 
+    /// The same with these columns of [`Self::schema`] alone.
+    #[must_use]
+    pub fn provider_of(&self, columns: &[usize]) -> Arc<dyn TableProvider> {
+        Arc::new(Narrowed::new(self.provider(), columns))
+    }
+
+    pub(super) fn columns(&self) -> &Arc<StructType> {
+        &self.logical
+    }
+
+    pub(super) fn column(&self, name: &str) -> Option<&StructField> {
+        self.logical.field(name)
+    }
+
+    /// Positions in [`Self::schema`] of the columns that `today`, another version of the same table, has too: under the
+    /// same name, and as the same column, fields of structs included. With column mapping a name may have been given to
+    /// another column since, and then the two are not the same (Delta protocol, "Column Mapping").
+    #[must_use]
+    pub fn columns_shared_with(&self, today: &Self) -> Vec<usize> {
+        let is_shared = |name: &String| match (self.logical.field(name), today.logical.field(name)) {
+            (Some(then), Some(now)) => is_same_column(then, now),
+            _ => false,
+        };
+        let names = self.schema.fields().iter().map(|field| field.name()).enumerate();
+        names.filter(|(_, name)| is_shared(name)).map(|(position, _)| position).collect()
+    }
+
     pub(super) fn new(
         snapshot: &EagerSnapshot,
         times: CommitTimes,
@@ -88,7 +122,9 @@ impl TableSnapshot {
             file_count: files.count,
             description: metadata.description().map(ToOwned::to_owned),
             partition_columns: metadata.partition_columns().to_vec(),
+            column_ids: if mapped { column_ids(snapshot) } else { BTreeMap::new() },
             provider: Arc::new(Described::new(Arc::new(provider), snapshot.clone(), registration)),
+            logical: snapshot.schema(),
             commit_file,
         })
     }
@@ -97,6 +133,45 @@ impl TableSnapshot {
 impl fmt::Debug for TableSnapshot {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TableSnapshot").field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+fn column_ids(snapshot: &EagerSnapshot) -> BTreeMap<String, i64> {
+    let schema = snapshot.schema();
+    schema.fields().filter_map(|field| Some((field.name().clone(), field.column_mapping_id()?))).collect()
+}
+
+/// Whether a column of an older version is this one of a newer, with nothing in it that the newer does not have.
+pub(super) fn is_same_column(then: &StructField, now: &StructField) -> bool {
+    then.name == now.name
+        && physical_name(then) == physical_name(now)
+        && holds_nothing_else(&then.data_type, &now.data_type)
+}
+
+/// A table without column mapping has no such name; when mapping is switched on, columns keep theirs as the physical one.
+fn physical_name(field: &StructField) -> &str {
+    match field.metadata.get("delta.columnMapping.physicalName") {
+        Some(MetadataValue::String(name)) => name,
+        _ => &field.name,
+    }
+}
+
+fn holds_nothing_else(then: &DataType, now: &DataType) -> bool {
+    match (then, now) {
+        (DataType::Struct(then), DataType::Struct(now)) => {
+            then.fields().all(|then| now.field(&then.name).is_some_and(|now| is_same_column(then, now)))
+        }
+        (DataType::Array(then), DataType::Array(now)) => {
+            let element = |array: &ArrayType| array.element_type.clone();
+            holds_nothing_else(&element(then), &element(now))
+        }
+        (DataType::Map(then), DataType::Map(now)) => {
+            let (key, value) = (|map: &MapType| map.key_type.clone(), |map: &MapType| map.value_type.clone());
+            holds_nothing_else(&key(then), &key(now)) && holds_nothing_else(&value(then), &value(now))
+        }
+        // a nested column that became another kind of thing
+        (DataType::Struct(_) | DataType::Array(_) | DataType::Map(_), _) => false,
+        _ => true,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex as SyncMutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
@@ -22,11 +22,12 @@ use super::registry::{Registration, SCHEME, StoreRegistry};
 use super::rooted::TableStore;
 use super::snapshot::TableSnapshot;
 use super::store::Stores;
+use super::travel::{Kept, Stamps};
 
 /// How long a store may take to answer the first, small request of an open or a refresh.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long reading a whole log may take once the store has answered: 100,000 files over a slow line.
-const LOG_TIMEOUT: Duration = Duration::from_mins(2);
+pub(super) const LOG_TIMEOUT: Duration = Duration::from_mins(2);
 /// How long an unreachable store is not asked again, so that statements fail fast instead of one after another.
 const UNREACHABLE_REMEMBERED: Duration = Duration::from_secs(1);
 
@@ -48,7 +49,12 @@ struct Shared {
     registry: Arc<StoreRegistry>,
     entries: RwLock<HashMap<TableLocation, Arc<Entry>>>,
     next_id: AtomicU64,
+    kept: SyncMutex<Kept>,
+    changed: Changed,
 }
+
+/// Tables that were seen anew, until somebody asks for them.
+type Changed = Arc<std::sync::Mutex<HashSet<TableLocation>>>;
 
 impl Tables {
     #[must_use]
@@ -58,6 +64,8 @@ impl Tables {
             registry: Arc::default(),
             entries: RwLock::default(),
             next_id: AtomicU64::new(1),
+            kept: SyncMutex::default(),
+            changed: Changed::default(),
         }))
     }
 
@@ -80,23 +88,6 @@ impl Tables {
         self.entry(location)?.snapshot(max_staleness).await
     }
 
-    /// The table at an older version (time travel), read from its log each time.
-    ///
-    /// Cancel safe.
-    pub async fn snapshot_at(&self, location: &TableLocation, version: u64) -> Result<Arc<TableSnapshot>, DeltaError> {
-        let entry = self.entry(location)?;
-        let seen = self.latest_seen(location).filter(|seen| seen.version >= version);
-        let newest = match seen {
-            Some(seen) => seen,
-            None => entry.snapshot(Duration::ZERO).await?,
-        };
-        match version.cmp(&newest.version) {
-            std::cmp::Ordering::Equal => Ok(newest),
-            std::cmp::Ordering::Greater => Err(DeltaError::NoSuchVersion { version }),
-            std::cmp::Ordering::Less => entry.at(version).await,
-        }
-    }
-
     /// The newest version that was seen, however old, without asking the store; `None` when the table is not open.
     #[must_use]
     pub fn latest_seen(&self, location: &TableLocation) -> Option<Arc<TableSnapshot>> {
@@ -105,18 +96,33 @@ impl Tables {
         Some(Arc::clone(&checked.snapshot))
     }
 
+    /// The tables that were opened, or seen at another version, since this was asked last. For one listener; costs what
+    /// changed, however many tables are open.
+    #[must_use]
+    pub fn take_changed(&self) -> HashSet<TableLocation> {
+        std::mem::take(&mut *self.0.changed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Forgets every table that is not in `referenced`. Whoever holds a snapshot or its provider reads on: the way to
     /// the files ends with the last of them.
     pub fn retain(&self, referenced: &HashSet<TableLocation>) {
         let mut entries = self.0.entries.write().unwrap_or_else(PoisonError::into_inner);
         entries.retain(|location, _| referenced.contains(location));
+        let open: HashSet<String> = entries.values().map(|entry| entry.host().to_owned()).collect();
+        drop(entries);
+        let mut kept = self.0.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|host| open.contains(host));
     }
 
     pub(super) fn stores(&self) -> &Stores {
         &self.0.stores
     }
 
-    fn entry(&self, location: &TableLocation) -> Result<Arc<Entry>, DeltaError> {
+    pub(super) fn kept(&self) -> &SyncMutex<Kept> {
+        &self.0.kept
+    }
+
+    pub(super) fn entry(&self, location: &TableLocation) -> Result<Arc<Entry>, DeltaError> {
         let entries = self.0.entries.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(entry) = entries.get(location) {
             return Ok(Arc::clone(entry));
@@ -127,7 +133,7 @@ impl Tables {
             return Ok(Arc::clone(entry));
         }
         let host = format!("t{}", self.0.next_id.fetch_add(1, Ordering::Relaxed));
-        let entry = Arc::new(Entry::new(&self.0.stores, &self.0.registry, location, host)?);
+        let entry = Arc::new(Entry::new(&self.0, location, host)?);
         entries.insert(location.clone(), Arc::clone(&entry));
         Ok(entry)
     }
@@ -141,15 +147,22 @@ impl fmt::Debug for Tables {
 }
 
 /// One open table.
-struct Entry {
+pub(super) struct Entry {
+    location: TableLocation,
+    changed: Changed,
     /// Its host is also the first segment of every path.
     registration: Arc<Registration>,
-    store: Arc<dyn ObjectStore>,
-    log_store: LogStoreRef,
-    log_path: Path,
+    pub(super) store: Arc<dyn ObjectStore>,
+    pub(super) log_store: LogStoreRef,
+    pub(super) log_path: Path,
     checked: ArcSwapOption<Checked>,
     /// Held by the one who looks at the log.
     flight: Mutex<Flight>,
+    /// Grows when the whole log is read: the table may have been made anew, and what is remembered of old versions is void.
+    pub(super) epoch: AtomicU64,
+    pub(super) stamps: SyncMutex<Stamps>,
+    /// Held by the one who opens an older version.
+    pub(super) travelling: Mutex<()>,
 }
 
 /// A version, and when the look began that found it to be the newest.
@@ -166,13 +179,8 @@ struct Flight {
 }
 
 impl Entry {
-    fn new(
-        stores: &Stores,
-        registry: &Arc<StoreRegistry>,
-        location: &TableLocation,
-        host: String,
-    ) -> Result<Self, DeltaError> {
-        let folder = stores.folder(location)?;
+    fn new(shared: &Shared, location: &TableLocation, host: String) -> Result<Self, DeltaError> {
+        let folder = shared.stores.folder(location)?;
         let root = Path::from(host.as_str());
         let in_folder = |outer: Path| -> Arc<dyn ObjectStore> {
             let (store, path) = (Arc::clone(&folder.store), folder.path.clone());
@@ -186,8 +194,28 @@ impl Entry {
             default_logstore(in_folder(Path::default()), Arc::clone(&store), &url, &StorageConfig::default());
         let flight = Mutex::new(Flight { table: DeltaTable::new(log_store.clone()), failure: None });
         let log_path = root.join("_delta_log");
-        let registration = registry.register(host, Arc::clone(&store));
-        Ok(Self { registration, store, log_store, log_path, checked: ArcSwapOption::empty(), flight })
+        let registration = shared.registry.register(host, Arc::clone(&store));
+        Ok(Self {
+            location: location.clone(),
+            changed: Arc::clone(&shared.changed),
+            registration,
+            store,
+            log_store,
+            log_path,
+            checked: ArcSwapOption::empty(),
+            flight,
+            epoch: AtomicU64::new(0),
+            stamps: SyncMutex::default(),
+            travelling: Mutex::new(()),
+        })
+    }
+
+    pub(super) fn registration(&self) -> Arc<Registration> {
+        Arc::clone(&self.registration)
+    }
+
+    pub(super) fn host(&self) -> &str {
+        self.registration.host()
     }
 
     async fn snapshot(&self, max_staleness: Duration) -> Result<Arc<TableSnapshot>, DeltaError> {
@@ -210,23 +238,16 @@ impl Entry {
         match self.look(&mut flight).await {
             Ok(snapshot) => {
                 flight.failure = None;
-                self.checked.store(Some(Arc::new(Checked { snapshot: Arc::clone(&snapshot), began })));
+                let before = self.checked.swap(Some(Arc::new(Checked { snapshot: Arc::clone(&snapshot), began })));
+                if before.is_none_or(|before| !Arc::ptr_eq(&before.snapshot, &snapshot)) {
+                    self.changed.lock().unwrap_or_else(PoisonError::into_inner).insert(self.location.clone());
+                }
                 Ok(snapshot)
             }
             Err(error) => {
                 flight.failure = Some((Instant::now(), error.clone()));
                 Err(error)
             }
-        }
-    }
-
-    async fn at(&self, version: u64) -> Result<Arc<TableSnapshot>, DeltaError> {
-        let mut table = DeltaTable::new(self.log_store.clone());
-        match within(LOG_TIMEOUT, table.load_version(version)).await {
-            Ok(()) => self.snapshot_of(&table, None).await,
-            // the log begins after the version
-            Err(DeltaError::NotATable | DeltaError::Corrupt { .. }) => Err(DeltaError::NoSuchVersion { version }),
-            Err(error) => Err(error),
         }
     }
 
@@ -251,6 +272,7 @@ impl Entry {
     async fn open(&self, flight: &mut Flight) -> Result<Arc<TableSnapshot>, DeltaError> {
         // a store that does not answer is noticed by a small request before a large one
         self.last_checkpoint().await?;
+        self.epoch.fetch_add(1, Ordering::AcqRel);
         let mut table = DeltaTable::new(self.log_store.clone());
         within(LOG_TIMEOUT, table.load()).await?;
         let snapshot = self.snapshot_of(&table, None).await?;
@@ -279,7 +301,7 @@ impl Entry {
         Ok(snapshot)
     }
 
-    async fn snapshot_of(
+    pub(super) async fn snapshot_of(
         &self,
         table: &DeltaTable,
         previous: Option<&TableSnapshot>,
@@ -320,7 +342,7 @@ async fn answered<T>(request: impl Future<Output = object_store::Result<T>>) -> 
     }
 }
 
-async fn within<T, E>(limit: Duration, work: impl Future<Output = Result<T, E>>) -> Result<T, DeltaError>
+pub(super) async fn within<T, E>(limit: Duration, work: impl Future<Output = Result<T, E>>) -> Result<T, DeltaError>
 where
     E: Into<DeltaError> + fmt::Display,
 {

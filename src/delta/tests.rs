@@ -44,6 +44,8 @@ async fn a_commit_of_another_writer_is_seen_after_the_bound_and_not_before() {
     append(table, &[3]).await;
     let same = tables.snapshot(&here, AGES).await.unwrap();
     assert!(Arc::ptr_eq(&first, &same), "within the bound the version is shared");
+    assert_eq!(tables.take_changed(), HashSet::from([here.clone()]), "it was opened");
+    assert_eq!(tables.take_changed(), HashSet::new());
     let second = tables.snapshot(&here, Duration::ZERO).await.unwrap();
     assert_eq!((second.version, second.row_count), (1, Some(3)));
     assert_eq!(ids(&context, &second).await, [1, 2, 3]);
@@ -52,6 +54,7 @@ async fn a_commit_of_another_writer_is_seen_after_the_bound_and_not_before() {
     assert_eq!(second.last_commit, second.last_data_commit);
     let unchanged = tables.snapshot(&here, Duration::ZERO).await.unwrap();
     assert!(Arc::ptr_eq(&second, &unchanged), "no new commit, no new version");
+    assert_eq!(tables.take_changed(), HashSet::from([here]), "the second version, told once");
 }
 
 #[tokio::test]

@@ -1,14 +1,13 @@
 //! Do the products' tables exist, answer, and keep what the contracts declare? Opens every table once, a few at a time,
 //! and tells each problem at its place in the contract.
 
-use std::sync::Arc;
-
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt, stream};
 
 use super::conformity::{self, FindingKind};
 use super::table_location;
-use crate::access::filter::check_row_filter;
+use crate::access::about::{Restraint, contradictions, restraints};
+use crate::access::scope::{check_mask, check_row_rule};
 use crate::catalog::model::{Catalog, OutputPort, Problem, ProblemSeverity, Product, SourcePlace};
 use crate::delta::{TableSnapshot, Tables};
 
@@ -24,7 +23,7 @@ pub async fn inspect(catalog: &Catalog, tables: &Tables, advance: &(dyn Fn(&str)
     for product in catalog.products.values() {
         let Some(port) = product.delta_port() else { continue };
         let looking = async move {
-            let problems = inspect_one(product, port, tables).await;
+            let problems = inspect_one(catalog, product, port, tables).await;
             advance(&product.id.0);
             problems
         };
@@ -38,10 +37,10 @@ pub async fn inspect(catalog: &Catalog, tables: &Tables, advance: &(dyn Fn(&str)
     problems
 }
 
-async fn inspect_one(product: &Product, port: &OutputPort, tables: &Tables) -> Vec<Problem> {
+async fn inspect_one(catalog: &Catalog, product: &Product, port: &OutputPort, tables: &Tables) -> Vec<Problem> {
     let Some(location) = &port.location else { return Vec::new() };
     match tables.snapshot(&table_location(location), STALENESS).await {
-        Ok(snapshot) => compare(product, &snapshot),
+        Ok(snapshot) => compare(catalog, product, &snapshot),
         Err(error) => {
             let message = format!("the table of {} cannot be read: {error}", product.id);
             vec![problem(ProblemSeverity::Error, &port.place, product, message)]
@@ -49,7 +48,7 @@ async fn inspect_one(product: &Product, port: &OutputPort, tables: &Tables) -> V
     }
 }
 
-fn compare(product: &Product, snapshot: &Arc<TableSnapshot>) -> Vec<Problem> {
+fn compare(catalog: &Catalog, product: &Product, snapshot: &TableSnapshot) -> Vec<Problem> {
     let findings = conformity::compare(product, &snapshot.schema).into_iter().map(|finding| {
         let declared = product.columns.iter().find(|column| column.name == finding.column);
         let port = product.delta_port().map(|port| &port.place);
@@ -60,16 +59,40 @@ fn compare(product: &Product, snapshot: &Arc<TableSnapshot>) -> Vec<Problem> {
         }
         found
     });
-    findings.chain(row_filter(product, snapshot)).collect()
+    findings.chain(refused(catalog, product, snapshot)).collect()
 }
 
-/// A row filter that the table's types do not allow would deny everybody.
-fn row_filter(product: &Product, snapshot: &TableSnapshot) -> Option<Problem> {
-    let text = product.governance.row_filter.as_ref()?;
-    let why = check_row_filter(text, &snapshot.schema).err()?;
-    let place = product.delta_port().map(|port| port.place.clone()).unwrap_or_default();
-    let message = format!("{}: {why}; nobody can read the table", product.id);
-    Some(problem(ProblemSeverity::Error, &place, product, message))
+/// Row filters and masks that the table's columns do not allow, and masks that contradict each other: whoever they bind
+/// would read nothing.
+fn refused(catalog: &Catalog, product: &Product, snapshot: &TableSnapshot) -> Vec<Problem> {
+    let restraints = restraints(catalog, product);
+    let mut problems = Vec::new();
+    for restraint in &restraints {
+        let rules = restraint.row_rules.iter().filter_map(|rule| check_row_rule(rule, &snapshot.schema).err());
+        let masks = restraint.masks.iter().filter_map(|mask| check_mask(mask, &snapshot.schema).err());
+        for why in rules.chain(masks) {
+            let message = format!("{}{why}; whoever it binds cannot read {}", author(restraint), product.id);
+            problems.push(problem(ProblemSeverity::Error, restraint.place, product, message));
+        }
+    }
+    for (one, other, column) in contradictions(&restraints) {
+        let with = if one == other {
+            "itself".to_owned()
+        } else {
+            other.policy.map_or("the contract".to_owned(), |name| format!("the policy `{name}`"))
+        };
+        let message = format!(
+            "{}masks {column:?} otherwise than {with}; whoever both bind cannot read {}",
+            author(one),
+            product.id
+        );
+        problems.push(problem(ProblemSeverity::Warning, one.place, product, message));
+    }
+    problems
+}
+
+fn author(restraint: &Restraint<'_>) -> String {
+    restraint.policy.map_or_else(String::new, |policy| format!("the policy `{policy}`: "))
 }
 
 fn problem(severity: ProblemSeverity, place: &SourcePlace, product: &Product, message: String) -> Problem {

@@ -3,6 +3,7 @@
 //! `catalog` and `delta` do not know each other; here a contract's location becomes an open table, and the catalog, the
 //! grants and a principal become a view. Everything handed out is an immutable snapshot.
 
+mod column_names;
 pub mod conformity;
 pub mod grants;
 pub mod inspect;
@@ -16,24 +17,30 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::execution::session_state::SessionState;
 use tokio::sync::OnceCell;
 use tokio_util::sync::CancellationToken;
 
+use crate::access::decide::ReadScope;
 use crate::access::fingerprint::Fingerprint;
 use crate::access::grants::Grants;
+use crate::access::mask::MaskKey;
 use crate::access::principal::Principal;
+use crate::access::scope::{CompiledScope, known_names};
 use crate::access::visible::{Visible, VisibleCache};
-use crate::catalog::model::{Location, Problem, Product, Role};
+use crate::catalog::model::{Location, MaskMethod, Problem, Product, Role};
 use crate::catalog::snapshot::Snapshot;
 use crate::catalog::watch::Live;
-use crate::delta::{DeltaError, TableLocation, TableSnapshot, Tables};
+use crate::delta::{At, Changes, Commit, DeltaError, TableLocation, TableSnapshot, Tables};
 use crate::engine::Engine;
 use crate::error::{Error, Result, SqlState};
 use crate::quality::Scores;
-use crate::quality::runner::{self, EachProduct};
+use crate::quality::runner::{self, CurrentCatalog};
+use crate::settings::moment;
 use crate::state::State;
 use crate::telemetry::Progress;
+use column_names::ColumnNames;
 use logins::Logins;
 use policy::Policies;
 pub use policy::Policy;
@@ -41,6 +48,8 @@ pub use relations::{RelationCache, RelationKey};
 
 /// How many problems with tables are logged after each look at them.
 const PROBLEMS_LOGGED_MAX: usize = 50;
+/// Name of the secret that hashes in masks are made with.
+const MASK_KEY: &str = "mask-key";
 
 /// Everything that outlives a session.
 pub struct Mesh {
@@ -56,6 +65,8 @@ pub struct Mesh {
     /// What is wrong with the tables of the current generation, as far as they were looked at.
     table_problems: ArcSwap<Vec<Problem>>,
     policies: Policies,
+    mask_key: OnceCell<MaskKey>,
+    column_names: ColumnNames,
     visible: Arc<VisibleCache>,
     deciding: SingleFlight<(u64, Fingerprint), Arc<Visible>>,
 }
@@ -83,6 +94,8 @@ impl Mesh {
             state,
             table_problems: ArcSwap::default(),
             policies,
+            mask_key: OnceCell::new(),
+            column_names: ColumnNames::default(),
             visible: Arc::default(),
             deciding: SingleFlight::default(),
         }
@@ -146,6 +159,85 @@ impl Mesh {
         self.tables.snapshot(&table_location(location), staleness).await.map_err(|e| delta_error(&e))
     }
 
+    /// Binds what a principal may read to columns of the table, under the names that they have in its `newest` version;
+    /// `None` when it cannot be enforced, and then the table is not read. Why goes to the log.
+    pub async fn bind_scope(
+        &self,
+        visible: &Visible,
+        scope: &ReadScope,
+        product: &Product,
+        newest: &TableSnapshot,
+        schema: &SchemaRef,
+    ) -> Option<CompiledScope> {
+        let bound = self.try_bind_scope(visible, scope, product, newest, schema).await;
+        bound
+            .inspect_err(|reason| {
+                let principal = &visible.principal().name;
+                tracing::warn!(product = %product.id, %principal, %reason, "row filter or mask cannot be applied, access denied");
+            })
+            .ok()
+    }
+
+    async fn try_bind_scope(
+        &self,
+        visible: &Visible,
+        scope: &ReadScope,
+        product: &Product,
+        newest: &TableSnapshot,
+        schema: &SchemaRef,
+    ) -> std::result::Result<CompiledScope, String> {
+        let is_hashed = scope.masks.iter().any(|mask| mask.method == MaskMethod::Hash);
+        let reader = visible.reader(if is_hashed { self.mask_key().await } else { None });
+        if scope.is_whole() || newest.column_ids.is_empty() {
+            return CompiledScope::compile(scope, &reader, schema);
+        }
+        let known = self.column_names.known(&self.state, product, &newest.column_ids).await;
+        let known = known.map_err(|error| error.to_string())?;
+        let known = known_names(schema, &newest.column_ids, &known);
+        CompiledScope::compile_as_known(scope, &reader, schema, &known)
+    }
+
+    /// The key of the mesh's hashes, made with its first use and the same for all servers on one state.
+    async fn mask_key(&self) -> Option<&MaskKey> {
+        let made = self.mask_key.get_or_try_init(|| async { self.state.secret(MASK_KEY).await.map(MaskKey::new) });
+        made.await.inspect_err(|error| tracing::error!(cause = %error, "the key of masks cannot be had")).ok()
+    }
+
+    /// The table as it was, by the log that ends with `newest`.
+    ///
+    /// # Errors
+    /// As [`Self::table`], and `22023` when there is no such version, or none as old.
+    pub async fn table_at(
+        &self,
+        location: &Location,
+        newest: &Arc<TableSnapshot>,
+        at: At,
+    ) -> Result<Arc<TableSnapshot>> {
+        self.tables.snapshot_at(&table_location(location), newest, at).await.map_err(|e| delta_error(&e))
+    }
+
+    /// The table's change feed between two states, both included.
+    ///
+    /// # Errors
+    /// As [`Self::table_at`], `55000` when the table did not record changes, `0A000` when its columns changed in between.
+    pub async fn changes(
+        &self,
+        location: &Location,
+        newest: &Arc<TableSnapshot>,
+        from: At,
+        to: Option<At>,
+    ) -> Result<Changes> {
+        self.tables.changes(&table_location(location), newest, from, to).await.map_err(|e| delta_error(&e))
+    }
+
+    /// The newest `limit` commits of the table up to version `newest`, newest first.
+    ///
+    /// # Errors
+    /// As [`Self::table`].
+    pub async fn history(&self, location: &Location, newest: u64, limit: usize) -> Result<Vec<Commit>> {
+        self.tables.history(&table_location(location), newest, limit).await.map_err(|e| delta_error(&e))
+    }
+
     /// Rows of this version of a product's table, where the table's statistics tell.
     pub fn row_count(&self, product: &Product, version: u64) -> Option<u64> {
         let location = product.delta_port()?.location.as_ref()?;
@@ -165,13 +257,13 @@ impl Mesh {
     /// Watches the folder, measures quality, keeps the state and drops tables that left, until the server stops.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         let watch = Arc::clone(&self.catalog).watch(shutdown.clone());
-        let each_product: Arc<EachProduct> = Arc::new({
+        let current: Arc<CurrentCatalog> = Arc::new({
             let catalog = Arc::clone(&self.catalog);
-            move |visit: &mut dyn FnMut(&Product)| catalog.current().catalog.products.values().for_each(visit)
+            move || catalog.current()
         });
         let state = SessionState::clone(self.engine.base());
-        let scores = Arc::clone(&self.scores);
-        let measuring = runner::run(self.tables.clone(), each_product, state, scores, shutdown.clone());
+        let (tables, scores) = (self.tables.clone(), Arc::clone(&self.scores));
+        let measuring = runner::run(tables, current, self.catalog.subscribe(), state, scores, shutdown.clone());
         let measure = self.engine.workers().spawn(measuring);
         let keep = Arc::clone(&self.state).run(shutdown.clone());
         let forget = Arc::clone(&self).follow_reloads(shutdown);
@@ -265,12 +357,51 @@ pub fn table_location(location: &Location) -> TableLocation {
 }
 
 fn delta_error(error: &DeltaError) -> Error {
+    // What was asked for is not there: that is the asker's to change, and the versions that are there are published.
+    let refused = |message: String| Error::new(SqlState::INVALID_PARAMETER_VALUE, message);
+    match error {
+        DeltaError::NoSuchVersion { version, readable } => {
+            let refused = refused(format!("the table has no version {version}"));
+            return match readable {
+                Some((earliest, latest)) => refused.hint(format!("Versions {earliest} to {latest} can be read.")),
+                None => refused,
+            };
+        }
+        DeltaError::BeforeFirst { time, earliest, earliest_time } => {
+            let (time, earliest_time) = (moment::show(*time), moment::show(*earliest_time));
+            return refused(format!("the table has no version as old as {time}"))
+                .hint(format!("The earliest version that can be read is {earliest}, of {earliest_time}."));
+        }
+        DeltaError::InvalidRange { from, to } => {
+            return refused(format!("the range of versions ends before it begins: {from} to {to}"));
+        }
+        DeltaError::RangeTooLong { versions_max } => {
+            let message = format!("a change feed is read over at most {versions_max} versions");
+            return Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message).hint("Read it in several parts.");
+        }
+        DeltaError::ChangesNotRecorded { version } => {
+            let message = format!("the table did not record its changes at version {version}");
+            return Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, message).hint(
+                "Its owner can switch the recording on with delta.enableChangeDataFeed; it starts with that version.",
+            );
+        }
+        DeltaError::ColumnsChanged { version } => {
+            let message = format!("the table's columns changed at version {version}");
+            return Error::unsupported(message).hint("Read the changes before and after that version apart.");
+        }
+        DeltaError::TooManyCommits { commits_max } => {
+            let message = format!("a time is searched among at most {commits_max} commits, and the table has more");
+            return Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message).hint("Name a version instead of a time.");
+        }
+        _ => {}
+    }
     let internal = Error::internal(error);
-    let sqlstate = if error.is_transient() { SqlState::IO_ERROR } else { SqlState::DATA_CORRUPTED };
-    let message = if error.is_transient() {
-        "the store of this data product does not answer"
-    } else {
-        "this data product's table cannot be read"
+    let (sqlstate, message) = match error {
+        DeltaError::Unsupported { .. } => {
+            (SqlState::FEATURE_NOT_SUPPORTED, "this data product's table uses a feature that cannot be read")
+        }
+        error if error.is_transient() => (SqlState::IO_ERROR, "the store of this data product does not answer"),
+        _ => (SqlState::DATA_CORRUPTED, "this data product's table cannot be read"),
     };
     Error::new(sqlstate, message)
         .detail(internal.message().to_owned())

@@ -12,18 +12,17 @@ pub mod measure;
 pub mod runner;
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 
 use crate::catalog::model::{CheckSeverity, ProductId};
 
-/// The newest measurement of every product. Readers never wait.
+/// The newest measurement of every product. Nobody holds it for longer than one look or one change takes.
 #[derive(Debug, Default)]
 pub struct Scores {
-    measurements: ArcSwap<HashMap<ProductId, Arc<Measurement>>>,
+    measurements: RwLock<HashMap<ProductId, Arc<Measurement>>>,
     epoch: AtomicU64,
 }
 
@@ -31,7 +30,7 @@ impl Scores {
     /// `None`: the product was never looked at, which reads as [`QualityStatus::Pending`] and a score of 0.
     #[must_use]
     pub fn get(&self, product: &ProductId) -> Option<Arc<Measurement>> {
-        self.measurements.load().get(product).cloned()
+        self.measurements.read().unwrap_or_else(PoisonError::into_inner).get(product).cloned()
     }
 
     /// Changes whenever a measurement does: what was computed from scores holds as long as this is the same.
@@ -42,31 +41,33 @@ impl Scores {
 
     /// Stores measurements, except those that say what is known already.
     pub fn put(&self, measurements: impl IntoIterator<Item = (ProductId, Measurement)>) {
-        let known = self.measurements.load();
-        let news: Vec<_> = measurements
-            .into_iter()
-            .filter(|(product, measurement)| known.get(product).is_none_or(|known| **known != *measurement))
-            .map(|(product, measurement)| (product, Arc::new(measurement)))
-            .collect();
-        if !news.is_empty() {
-            self.change(|all| all.extend(news.iter().cloned()));
-        }
+        let measurements: Vec<_> = measurements.into_iter().collect();
+        self.change(|all| {
+            let mut changed = false;
+            for (product, measurement) in measurements {
+                if all.get(&product).is_none_or(|known| **known != measurement) {
+                    all.insert(product, Arc::new(measurement));
+                    changed = true;
+                }
+            }
+            changed
+        });
     }
 
     /// Forgets products for which `keep` is false.
     pub fn retain(&self, keep: impl Fn(&ProductId) -> bool) {
-        if self.measurements.load().keys().any(|product| !keep(product)) {
-            self.change(|all| all.retain(|product, _| keep(product)));
-        }
+        self.change(|all| {
+            let before = all.len();
+            all.retain(|product, _| keep(product));
+            all.len() != before
+        });
     }
 
-    fn change(&self, edit: impl Fn(&mut HashMap<ProductId, Arc<Measurement>>)) {
-        self.measurements.rcu(|all| {
-            let mut all = HashMap::clone(all);
-            edit(&mut all);
-            all
-        });
-        self.epoch.fetch_add(1, Ordering::AcqRel);
+    /// `edit` tells whether it changed anything.
+    fn change(&self, edit: impl FnOnce(&mut HashMap<ProductId, Arc<Measurement>>) -> bool) {
+        if edit(&mut self.measurements.write().unwrap_or_else(PoisonError::into_inner)) {
+            self.epoch.fetch_add(1, Ordering::AcqRel);
+        }
     }
 }
 
@@ -197,58 +198,15 @@ impl CheckResult {
 /// Contracts for tests.
 #[cfg(test)]
 pub(crate) mod fixtures {
-    use std::path::PathBuf;
-
-    use crate::catalog::model::{
-        AccessPolicy, Column, Dialect, Discoverable, DomainName, Gate, Governance, Product, ProductId, Sla, SourcePlace,
-    };
+    use crate::catalog::fixtures;
+    use crate::catalog::model::{Column, Product};
 
     pub(crate) fn column(name: &str, logical_type: &str) -> Column {
-        Column {
-            name: name.into(),
-            logical_type: Some(logical_type.into()),
-            physical_type: None,
-            required: false,
-            primary_key: false,
-            unique: false,
-            description: None,
-            business_name: None,
-            synonyms: Vec::new(),
-            pii: false,
-            classification: None,
-            place: SourcePlace::default(),
-        }
+        Column { logical_type: Some(logical_type.to_owned()), ..fixtures::column(name) }
     }
 
     pub(crate) fn product(columns: Vec<Column>) -> Product {
-        Product {
-            id: ProductId("sales.orders".into()),
-            name: "orders".into(),
-            domain: DomainName("sales".into()),
-            owner: "sales@example.com".into(),
-            description: None,
-            version: None,
-            status: "active".into(),
-            classification: None,
-            tags: Vec::new(),
-            sla: Sla::default(),
-            columns,
-            inputs: Vec::new(),
-            outputs: Vec::new(),
-            quality_checks: Vec::new(),
-            governance: Governance {
-                discoverable: Discoverable::Domain,
-                access_policy: AccessPolicy::DomainInternal,
-                row_domain_column: None,
-                row_filter: None,
-                masks: Vec::new(),
-                gate: Gate::Warn,
-                retention: None,
-            },
-            dialect: Dialect::DataMeshV1,
-            contract_path: PathBuf::from("catalog/sales/orders/data_product.yaml"),
-            contract_sha256: "0".into(),
-        }
+        Product { columns, ..fixtures::product("sales.orders") }
     }
 }
 

@@ -1,63 +1,68 @@
 //! Measures in the background: whenever a product's table has a new version, few at a time.
 //!
-//! It learns of new versions from what readers have seen already, and looks for itself where nobody reads.
+//! It follows the catalog's generations, learns of new versions from what readers have seen, and looks for itself where
+//! nobody reads. A tick costs what changed since the last one, however many products there are.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::Utc;
 use datafusion::execution::context::SessionState;
-use tokio::task::{JoinError, JoinSet};
+use tokio::sync::watch;
+use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::measure::{assess_freshness, measure};
 use super::{Measurement, Scores};
 use crate::catalog::model::{Product, ProductId};
+use crate::catalog::snapshot::Snapshot;
 use crate::delta::{TableLocation, Tables};
 
 /// How many products are measured at a time; statements of users come first.
 const CONCURRENCY: usize = 2;
-/// How often the list of products and the versions that readers have seen are compared with what was measured.
+/// How often versions that readers have seen are taken in, and looks that are due are begun.
 const TICK: Duration = Duration::from_secs(1);
-/// How long a product that nobody reads goes without a look at its log.
+/// How long a table goes without a look at its log, at the least.
 const LOOK_INTERVAL: Duration = Duration::from_secs(30);
-/// How many due products are taken from the catalog at a time.
-const QUEUE_MAX: usize = 64;
-/// How often freshness is judged again.
+/// How many tables that nobody reads are looked at in one tick, those that have waited longest first. A look is two small
+/// requests to the store: up to 600 tables are looked at every [`LOOK_INTERVAL`], and 10,000 once in eight minutes, where
+/// looking at all of them every time would be 700 requests a second for as long as the server runs.
+const LOOKS_PER_TICK_MAX: usize = 20;
+/// How often freshness is judged again. All products are judged at once, because every change of a score makes the kept
+/// relations of `data_catalog` outdated.
 const FRESHNESS_INTERVAL: Duration = Duration::from_mins(1);
 
-/// Gives every current product to a visitor. A closure over the catalog's newest snapshot.
-pub type EachProduct = dyn Fn(&mut dyn FnMut(&Product)) + Send + Sync;
+/// Gives the catalog's newest snapshot.
+pub type CurrentCatalog = dyn Fn() -> Arc<Snapshot> + Send + Sync;
 
-/// Measures until `stop` is cancelled. `state` is the engine's own, unsecured session.
+/// Measures until `stop` is cancelled. `generations` hears of every new snapshot; `state` is the engine's own, unsecured
+/// session.
 pub async fn run(
     tables: Tables,
-    each_product: Arc<EachProduct>,
+    current: Arc<CurrentCatalog>,
+    mut generations: watch::Receiver<u64>,
     state: SessionState,
     scores: Arc<Scores>,
     stop: CancellationToken,
 ) {
-    let mut runner = Runner {
-        tables,
-        each_product,
-        state,
-        scores,
-        known: HashMap::new(),
-        queue: VecDeque::new(),
-        jobs: JoinSet::new(),
-        measured: 0,
-        started: Instant::now(),
-    };
+    generations.mark_unchanged();
+    let mut runner = Runner::new(tables, current(), state, scores);
     let mut ticks = tokio::time::interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut freshness_due = Instant::now() + FRESHNESS_INTERVAL;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = ticks.tick() => runner.drop_leavers(),
-            Some(done) = runner.jobs.join_next() => runner.finish(done),
+            changed = generations.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                runner.follow(current());
+            }
+            _ = ticks.tick() => runner.tick(),
+            Some(done) = runner.jobs.join_next_with_id() => runner.finish(done),
         }
         runner.start_due();
         if Instant::now() >= freshness_due {
@@ -69,34 +74,46 @@ pub async fn run(
 
 struct Runner {
     tables: Tables,
-    each_product: Arc<EachProduct>,
+    /// The generation that is followed.
+    snapshot: Arc<Snapshot>,
     state: SessionState,
     scores: Arc<Scores>,
+    /// Every product that has a table.
     known: HashMap<ProductId, Known>,
-    /// Due, and waiting for a place among the jobs.
-    queue: VecDeque<(Product, TableLocation)>,
-    jobs: JoinSet<Done>,
+    by_location: HashMap<TableLocation, Vec<ProductId>>,
+    /// New products, and those whose contract or table changed. Whoever in it is not [`Place::Queued`] left meanwhile.
+    queue: VecDeque<ProductId>,
+    /// The others, by the time of their next look.
+    resting: BTreeSet<(Instant, ProductId)>,
+    /// Looks that this tick may still begin.
+    looks_left: usize,
+    jobs: JoinSet<Look>,
+    running: HashMap<Id, Job>,
     /// Products that were measured since the last line of progress.
     measured: usize,
-    started: Instant,
 }
 
 /// What the runner remembers of a product.
-#[derive(Clone, Debug)]
 struct Known {
+    location: TableLocation,
+    contract: String,
     /// Of the contract and version that were measured last.
     measured: Option<(String, u64)>,
-    next_look: Instant,
-    /// The last look failed, so the next one waits for its time whatever readers have seen.
-    failed: bool,
-    /// In the queue or among the jobs.
-    busy: bool,
+    place: Place,
 }
 
-struct Done {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Queued,
+    Running,
+    Resting { until: Instant },
+}
+
+/// What a job looks at.
+struct Job {
     product: ProductId,
+    location: TableLocation,
     contract: String,
-    look: Look,
 }
 
 /// What came of looking at a product's table.
@@ -108,118 +125,167 @@ enum Look {
 }
 
 impl Runner {
-    fn drop_leavers(&mut self) {
-        let mut current = HashSet::new();
-        (self.each_product)(&mut |product| {
-            if location(product).is_some() {
-                current.insert(product.id.clone());
-            }
-        });
-        self.known.retain(|product, _| current.contains(product));
-        self.scores.retain(|product| current.contains(product));
+    fn new(tables: Tables, snapshot: Arc<Snapshot>, state: SessionState, scores: Arc<Scores>) -> Self {
+        let mut runner = Self {
+            tables,
+            snapshot: Arc::clone(&snapshot),
+            state,
+            scores,
+            known: HashMap::new(),
+            by_location: HashMap::new(),
+            queue: VecDeque::new(),
+            resting: BTreeSet::new(),
+            looks_left: 0,
+            jobs: JoinSet::new(),
+            running: HashMap::new(),
+            measured: 0,
+        };
+        runner.follow(snapshot);
+        runner
     }
 
-    fn start_due(&mut self) {
-        if self.queue.is_empty() {
-            self.fill_queue();
+    /// Takes in a generation: new products and changed contracts are due at once, and leavers are forgotten.
+    fn follow(&mut self, snapshot: Arc<Snapshot>) {
+        self.by_location.clear();
+        let mut before = std::mem::take(&mut self.known);
+        for product in snapshot.catalog.products.values() {
+            let Some(location) = location(product) else { continue };
+            self.by_location.entry(location.clone()).or_default().push(product.id.clone());
+            let contract = product.contract_sha256.clone();
+            // with another table it is another product
+            let stays = before.get(&product.id).is_some_and(|known| known.location == location);
+            if stays && let Some(known) = before.remove(&product.id) {
+                let changed = known.contract != contract;
+                self.known.insert(product.id.clone(), Known { contract, ..known });
+                if changed {
+                    self.wake(&product.id);
+                }
+            } else {
+                let known = Known { location, contract, measured: None, place: Place::Queued };
+                self.known.insert(product.id.clone(), known);
+                self.queue.push_back(product.id.clone());
+            }
         }
-        while self.jobs.len() < CONCURRENCY
-            && let Some((product, location)) = self.queue.pop_front()
-        {
-            let (tables, state, scores) = (self.tables.clone(), self.state.clone(), Arc::clone(&self.scores));
-            let measured = self.known.get(&product.id).and_then(|known| known.measured.clone());
-            self.jobs.spawn(async move { examine(&tables, &product, &location, &state, &scores, measured).await });
+        for (product, left) in before {
+            if let Place::Resting { until } = left.place {
+                self.resting.remove(&(until, product));
+            }
         }
+        let known = &self.known;
+        self.scores.retain(|product| known.contains_key(product));
+        self.snapshot = snapshot;
     }
 
-    /// Those that have waited longest come first, so that slow stores do not starve the rest.
-    fn fill_queue(&mut self) {
-        let now = Instant::now();
-        let mut due = Vec::new();
-        (self.each_product)(&mut |product| {
-            if let Some(location) = location(product)
-                && let Some(since) = self.due_since(product, &location, now)
-            {
-                due.push((since, product.id.clone()));
-            }
-        });
-        if due.is_empty() && self.jobs.is_empty() && self.measured > 0 {
-            tracing::info!(measured = self.measured, products = self.known.len(), "quality is up to date");
-            self.measured = 0;
-        }
-        due.sort_unstable();
-        due.truncate(QUEUE_MAX);
-        let due: HashMap<ProductId, Instant> = due.into_iter().map(|(since, product)| (product, since)).collect();
-        (self.each_product)(&mut |product| {
-            if due.contains_key(&product.id)
-                && let Some(location) = location(product)
-            {
-                self.queue.push_back((product.clone(), location));
-            }
-        });
-        self.queue.make_contiguous().sort_by_key(|(product, _)| due.get(&product.id).copied());
-        for (product, _) in &self.queue {
-            let fresh = || Known { measured: None, next_look: now, failed: false, busy: true };
-            self.known.entry(product.id.clone()).or_insert_with(fresh).busy = true;
-        }
-    }
-
-    /// Since when a product waits for a look. One that was never looked at, or is known to be outdated, goes first.
-    fn due_since(&self, product: &Product, location: &TableLocation, now: Instant) -> Option<Instant> {
-        let Some(known) = self.known.get(&product.id) else { return Some(self.started) };
-        if known.busy {
-            return None;
-        }
-        let seen = self.tables.latest_seen(location).map(|table| table.version);
-        let outdated = known.measured.as_ref().is_some_and(|(contract, version)| {
-            *contract != product.contract_sha256 || seen.is_some_and(|seen| seen != *version)
-        });
-        if outdated && !known.failed { Some(self.started) } else { (now >= known.next_look).then_some(known.next_look) }
-    }
-
-    fn finish(&mut self, done: Result<Done, JoinError>) {
-        let next_look = Instant::now() + LOOK_INTERVAL;
-        match done {
-            Ok(done) => {
-                self.measured += usize::from(matches!(done.look, Look::Measured { .. }));
-                let Some(known) = self.known.get_mut(&done.product) else {
-                    // it left while it was measured
-                    return self.scores.retain(|product| *product != done.product);
-                };
-                let (failed, measured) = match done.look {
-                    Look::Measured { version } | Look::Unchanged { version } => (false, Some((done.contract, version))),
-                    Look::Failed => (true, known.measured.take()),
-                };
-                *known = Known { measured, next_look, failed, busy: false };
-            }
-            Err(error) => {
-                tracing::error!(cause = %error, "a quality measurement ended abnormally");
-                // whose it was is not known; all that may have been are looked at again
-                let queued: HashSet<&ProductId> = self.queue.iter().map(|(product, _)| &product.id).collect();
-                for (product, known) in &mut self.known {
-                    if known.busy && !queued.contains(product) {
-                        *known = Known { measured: known.measured.take(), next_look, failed: true, busy: false };
-                    }
+    fn tick(&mut self) {
+        self.looks_left = LOOKS_PER_TICK_MAX;
+        for location in self.tables.take_changed() {
+            let Some(seen) = self.tables.latest_seen(&location).map(|table| table.version) else { continue };
+            for product in self.by_location.get(&location).cloned().unwrap_or_default() {
+                if self.known.get(&product).is_some_and(|known| known.is_outdated(Some(seen))) {
+                    self.wake(&product);
                 }
             }
         }
     }
 
+    /// Queues a product that rests. One that runs is compared again when it is done.
+    fn wake(&mut self, product: &ProductId) {
+        if let Some(known) = self.known.get_mut(product)
+            && let Place::Resting { until } = known.place
+        {
+            known.place = Place::Queued;
+            self.resting.remove(&(until, product.clone()));
+            self.queue.push_back(product.clone());
+        }
+    }
+
+    fn start_due(&mut self) {
+        let mut started = false;
+        while self.jobs.len() < CONCURRENCY
+            && let Some(id) = self.next_due()
+        {
+            let (Some(known), Some(product)) = (self.known.get_mut(&id), self.snapshot.product(&id).cloned()) else {
+                continue;
+            };
+            known.place = Place::Running;
+            let job = Job { product: id, location: known.location.clone(), contract: known.contract.clone() };
+            let (location, measured) = (known.location.clone(), known.measured.clone());
+            let (tables, state, scores) = (self.tables.clone(), self.state.clone(), Arc::clone(&self.scores));
+            let look = async move { examine(&tables, &product, &location, &state, &scores, measured).await };
+            self.running.insert(self.jobs.spawn(look).id(), job);
+            started = true;
+        }
+        if !started && self.jobs.is_empty() && self.measured > 0 {
+            tracing::info!(measured = self.measured, products = self.known.len(), "quality is up to date");
+            self.measured = 0;
+        }
+    }
+
+    /// Who is known to be outdated goes first.
+    fn next_due(&mut self) -> Option<ProductId> {
+        while let Some(id) = self.queue.pop_front() {
+            if self.known.get(&id).is_some_and(|known| known.place == Place::Queued) {
+                return Some(id);
+            }
+        }
+        let (until, _) = self.resting.first()?;
+        if self.looks_left == 0 || *until > Instant::now() {
+            return None;
+        }
+        self.looks_left -= 1;
+        self.resting.pop_first().map(|(_, id)| id)
+    }
+
+    fn finish(&mut self, done: Result<(Id, Look), JoinError>) {
+        let (id, look) = done.unwrap_or_else(|error| {
+            tracing::error!(cause = %error, "a quality measurement ended abnormally");
+            (error.id(), Look::Failed)
+        });
+        self.measured += usize::from(matches!(look, Look::Measured { .. }));
+        let Some(Job { product: id, location, contract }) = self.running.remove(&id) else { return };
+        let Some(known) = self.known.get_mut(&id) else {
+            // it left while it was measured
+            return self.scores.retain(|product| *product != id);
+        };
+        // it left and came back, or has another table, and waits already
+        if known.place != Place::Running || known.location != location {
+            return;
+        }
+        if let Look::Measured { version } | Look::Unchanged { version } = look {
+            known.measured = Some((contract, version));
+        }
+        let seen = self.tables.latest_seen(&location).map(|table| table.version);
+        // one that failed waits for its time, whatever readers have seen
+        if look != Look::Failed && known.is_outdated(seen) {
+            known.place = Place::Queued;
+            self.queue.push_back(id);
+        } else {
+            let until = Instant::now() + LOOK_INTERVAL;
+            known.place = Place::Resting { until };
+            self.resting.insert((until, id));
+        }
+    }
+
     fn judge_freshness(&self) {
         let now = Utc::now();
-        let mut judged = Vec::new();
-        (self.each_product)(&mut |product| {
-            let measured = self.known.get(&product.id).and_then(|known| known.measured.as_ref());
+        let judged = self.known.iter().filter_map(|(id, known)| {
+            let product = self.snapshot.product(id)?;
             // a changed contract has other checks, and is measured anew
-            if measured.is_some_and(|(contract, _)| *contract == product.contract_sha256)
-                && let Some(measurement) = self.scores.get(&product.id)
-            {
-                let mut measurement = Measurement::clone(&measurement);
-                assess_freshness(&mut measurement, product, now);
-                judged.push((product.id.clone(), measurement));
-            }
+            let is_current = known.measured.as_ref().is_some_and(|(contract, _)| *contract == product.contract_sha256);
+            let mut measurement = Measurement::clone(&*self.scores.get(id).filter(|_| is_current)?);
+            assess_freshness(&mut measurement, product, now);
+            Some((id.clone(), measurement))
         });
         self.scores.put(judged);
+    }
+}
+
+impl Known {
+    /// Whether something else was measured than what there is: the contract, and the version that was `seen` last.
+    fn is_outdated(&self, seen: Option<u64>) -> bool {
+        self.measured
+            .as_ref()
+            .is_none_or(|(contract, version)| *contract != self.contract || seen.is_some_and(|seen| seen != *version))
     }
 }
 
@@ -237,8 +303,7 @@ async fn examine(
     state: &SessionState,
     scores: &Scores,
     measured: Option<(String, u64)>,
-) -> Done {
-    let done = |look| Done { product: product.id.clone(), contract: product.contract_sha256.clone(), look };
+) -> Look {
     let put = |measurement| scores.put([(product.id.clone(), measurement)]);
     let known = scores.get(&product.id).map_or_else(|| Measurement::pending(None), |known| Measurement::clone(&known));
     let table = match tables.snapshot(location, LOOK_INTERVAL).await {
@@ -248,12 +313,12 @@ async fn examine(
                 tracing::warn!(product = %product.id, cause = %error, "quality cannot be measured");
             }
             put(Measurement { problem: Some(error.to_string()), ..known });
-            return done(Look::Failed);
+            return Look::Failed;
         }
     };
     put(Measurement { newest_version: Some(table.version), problem: None, ..known });
     if measured.is_some_and(|(contract, version)| contract == product.contract_sha256 && version == table.version) {
-        return done(Look::Unchanged { version: table.version });
+        return Look::Unchanged { version: table.version };
     }
     let began = Instant::now();
     let measurement = measure(product, &table, state, Utc::now()).await;
@@ -266,11 +331,12 @@ async fn examine(
         "quality measured"
     );
     put(measurement);
-    done(Look::Measured { version: table.version })
+    Look::Measured { version: table.version }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::path::Path;
     use std::sync::Mutex;
 
@@ -278,23 +344,16 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::catalog::model::{CheckKind, CheckSeverity, Location, OutputPort, QualityCheck, SourcePlace};
+    use crate::catalog::fixtures::delta_port;
+    use crate::catalog::load::Loaded;
+    use crate::catalog::model::{Catalog, CheckKind, CheckSeverity, Defaults, Mesh, QualityCheck};
     use crate::delta::fixtures;
     use crate::quality::QualityStatus;
     use crate::quality::fixtures::{column, product};
 
     fn orders(folder: &Path) -> Product {
         let mut product = product(vec![column("id", "bigint"), column("name", "string")]);
-        product.outputs.push(OutputPort {
-            name: "orders".into(),
-            version: None,
-            port_type: None,
-            contract_id: None,
-            format: "delta".into(),
-            location: Some(Location { url: fixtures::location(folder).url, credentials: None }),
-            endpoint: None,
-            place: SourcePlace::default(),
-        });
+        product.outputs.push(delta_port(fixtures::location(folder).url));
         product.quality_checks.push(QualityCheck {
             name: "unique".into(),
             kind: CheckKind::Uniqueness,
@@ -315,18 +374,33 @@ mod tests {
         panic!("{what} did not happen");
     }
 
+    fn snapshot(generation: u64, products: Vec<Product>) -> Arc<Snapshot> {
+        let mesh = Mesh { name: "mesh".into(), description: None, defaults: Defaults::default() };
+        let products = products.into_iter().map(|product| (product.id.clone(), product)).collect();
+        let (domains, users) = (BTreeMap::new(), BTreeMap::new());
+        let catalog = Catalog { mesh, domains, products, policies: Vec::new(), users };
+        Snapshot::new(generation, Utc::now(), Loaded { catalog, problems: Vec::new() })
+    }
+
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn versions_contracts_and_leavers_are_followed() {
         let folder = TempDir::new().unwrap();
         let writer = fixtures::append(fixtures::writer(folder.path()), &[1, 2]).await;
         let tables = fixtures::tables();
         let context: SessionContext = fixtures::session(&tables);
-        let products = Arc::new(Mutex::new(vec![orders(folder.path())]));
-        let id = products.lock().unwrap()[0].id.clone();
+        let mut product = orders(folder.path());
+        let id = product.id.clone();
+        let served = Arc::new(Mutex::new(snapshot(1, vec![product.clone()])));
+        let (generation, generations) = watch::channel(1);
+        let serve = |next: u64, products| {
+            *served.lock().unwrap() = snapshot(next, products);
+            generation.send(next).unwrap();
+        };
         let (scores, stop) = (Arc::new(Scores::default()), CancellationToken::new());
-        let list = Arc::clone(&products);
-        let each: Arc<EachProduct> = Arc::new(move |visit| list.lock().unwrap().iter().for_each(visit));
-        let runner = tokio::spawn(run(tables.clone(), each, context.state(), Arc::clone(&scores), stop.clone()));
+        let newest = Arc::clone(&served);
+        let current: Arc<CurrentCatalog> = Arc::new(move || Arc::clone(&newest.lock().unwrap()));
+        let running = run(tables.clone(), current, generations, context.state(), Arc::clone(&scores), stop.clone());
+        let runner = tokio::spawn(running);
 
         let status = || scores.get(&id).map(|m| (m.delta_version, m.status()));
         until("the first measurement", || status() == Some((Some(0), QualityStatus::Valid))).await;
@@ -334,16 +408,111 @@ mod tests {
         // a reader sees the new version before the runner's own look is due
         tables.snapshot(&fixtures::location(folder.path()), Duration::ZERO).await.unwrap();
         until("the second measurement", || status() == Some((Some(1), QualityStatus::Invalid))).await;
-        {
-            let mut products = products.lock().unwrap();
-            products[0].quality_checks[0].threshold = Some(0.5);
-            products[0].contract_sha256 = "another".into();
-        }
+        product.quality_checks[0].threshold = Some(0.5);
+        product.contract_sha256 = "another".into();
+        serve(2, vec![product]);
         until("the changed contract", || status() == Some((Some(1), QualityStatus::Valid))).await;
-        products.lock().unwrap().clear();
+        serve(3, Vec::new());
         until("the leaving", || scores.get(&id).is_none()).await;
         stop.cancel();
         runner.await.unwrap();
+    }
+
+    /// Products `d.p000`, `d.p001`, …, each with a table of its own that is not there.
+    fn many(count: usize) -> Vec<Product> {
+        let product = |n| Product {
+            outputs: vec![delta_port(format!("file:///nowhere/{n}/"))],
+            ..crate::catalog::fixtures::product(&format!("d.p{n:03}"))
+        };
+        (0..count).map(product).collect()
+    }
+
+    fn runner(products: Vec<Product>) -> Runner {
+        let tables = fixtures::tables();
+        let state = fixtures::session(&tables).state();
+        Runner::new(tables, snapshot(1, products), state, Arc::default())
+    }
+
+    /// Every product was measured, and the next look at each is due a second after that at the one before it.
+    fn rested(runner: &mut Runner, first_due: Instant) {
+        for n in 0.. {
+            let Some(id) = runner.next_due() else { break };
+            let until = first_due + Duration::from_secs(n);
+            let known = runner.known.get_mut(&id).unwrap();
+            known.measured = Some((known.contract.clone(), 0));
+            known.place = Place::Resting { until };
+            runner.resting.insert((until, id));
+        }
+    }
+
+    fn due(runner: &mut Runner) -> Vec<String> {
+        std::iter::from_fn(|| runner.next_due()).map(|id| id.0).collect()
+    }
+
+    #[tokio::test]
+    async fn a_generation_queues_what_is_new_or_changed_and_nothing_else() {
+        let mut runner = runner(many(3));
+        let later = Instant::now() + Duration::from_hours(1);
+        rested(&mut runner, later);
+        runner.follow(snapshot(2, many(3)));
+        runner.tick();
+        assert_eq!(due(&mut runner), Vec::<String>::new(), "nothing changed, and no look is due");
+        let mut next = many(5);
+        next[1].contract_sha256 = "another".into();
+        next[2].outputs = vec![delta_port("file:///elsewhere/".into())];
+        next[4].outputs.clear();
+        next.remove(0);
+        runner.scores.put([(ProductId("d.p000".into()), Measurement::pending(None))]);
+        runner.follow(snapshot(3, next));
+        assert_eq!(due(&mut runner), ["d.p001", "d.p002", "d.p003"]);
+        assert!(runner.scores.get(&ProductId("d.p000".into())).is_none(), "who left has no score");
+        assert!(runner.resting.is_empty() && runner.known.len() == 3);
+    }
+
+    #[tokio::test]
+    async fn looks_of_a_tick_are_bounded_and_come_round() {
+        let mut runner = runner(many(LOOKS_PER_TICK_MAX + 5));
+        assert_eq!(due(&mut runner).len(), LOOKS_PER_TICK_MAX + 5, "the first look waits for no tick");
+        let mut runner = self::runner(many(LOOKS_PER_TICK_MAX + 5));
+        rested(&mut runner, Instant::now().checked_sub(Duration::from_mins(10)).unwrap());
+        assert_eq!(due(&mut runner), Vec::<String>::new());
+        runner.tick();
+        let first = due(&mut runner);
+        assert_eq!((first.len(), first[0].as_str()), (LOOKS_PER_TICK_MAX, "d.p000"));
+        // a changed contract waits for no tick either
+        let mut changed = many(LOOKS_PER_TICK_MAX + 5);
+        changed[LOOKS_PER_TICK_MAX + 4].contract_sha256 = "another".into();
+        runner.follow(snapshot(2, changed));
+        assert_eq!(due(&mut runner), [format!("d.p{:03}", LOOKS_PER_TICK_MAX + 4)]);
+        runner.tick();
+        assert_eq!(due(&mut runner).len(), 4, "those that had to wait");
+    }
+
+    #[tokio::test]
+    async fn what_changes_while_it_is_measured_is_measured_again() {
+        let (mut runner, id) = (runner(many(1)), ProductId("d.p000".into()));
+        let (moved, mut edited) = (vec![delta_port("file:///elsewhere/".into())], many(1));
+        let place = |runner: &Runner| runner.known.get(&id).map(|known| known.place);
+        let finish = async |runner: &mut Runner| {
+            let done = runner.jobs.join_next_with_id().await.unwrap();
+            runner.finish(done);
+        };
+        runner.start_due();
+        assert_eq!(place(&runner), Some(Place::Running));
+        edited[0].outputs = moved;
+        runner.follow(snapshot(2, edited));
+        finish(&mut runner).await;
+        assert_eq!(place(&runner), Some(Place::Queued), "the other table was not looked at");
+        runner.start_due();
+        finish(&mut runner).await;
+        assert!(matches!(place(&runner), Some(Place::Resting { .. })), "one that failed waits for its time");
+        assert_eq!((runner.resting.len(), runner.running.len()), (1, 0));
+        runner.follow(snapshot(3, many(1)));
+        runner.start_due();
+        runner.follow(snapshot(4, Vec::new()));
+        finish(&mut runner).await;
+        assert!(place(&runner).is_none() && runner.scores.get(&id).is_none(), "who left meanwhile is forgotten");
+        assert_eq!((runner.resting.len(), due(&mut runner).len()), (0, 0));
     }
 
     #[tokio::test]
@@ -352,8 +521,8 @@ mod tests {
         let tables = fixtures::tables();
         let (product, state) = (orders(folder.path()), fixtures::session(&tables).state());
         let scores = Scores::default();
-        let done = examine(&tables, &product, &location(&product).unwrap(), &state, &scores, None).await;
-        assert_eq!(done.look, Look::Failed);
+        let look = examine(&tables, &product, &location(&product).unwrap(), &state, &scores, None).await;
+        assert_eq!(look, Look::Failed);
         let known = scores.get(&product.id).unwrap();
         assert_eq!(known.status(), QualityStatus::Pending);
         assert!(known.problem.as_ref().unwrap().contains("no Delta table"), "{known:?}");

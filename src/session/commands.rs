@@ -1,4 +1,4 @@
-//! Commands that change the session: SET, RESET, transactions, savepoints, DISCARD, DEALLOCATE.
+//! Commands that change the session: SET, RESET, transactions, savepoints, DROP VIEW, DISCARD, DEALLOCATE.
 //!
 //! Tags, warnings and SQLSTATEs as in PostgreSQL 15's `utility.c` and `xact.c`.
 
@@ -29,8 +29,8 @@ impl Session {
             }
             SessionCommand::RollbackTo(name) => {
                 self.in_transaction("ROLLBACK TO SAVEPOINT")?;
-                let settings = self.transaction.rollback_to(&name).ok_or_else(|| no_savepoint(&name))?;
-                *self.settings.lock() = settings;
+                let then = self.transaction.rollback_to(&name).ok_or_else(|| no_savepoint(&name))?;
+                self.restore(then);
                 done("ROLLBACK")
             }
             SessionCommand::Discard(what) => self.discard(what),
@@ -51,6 +51,9 @@ impl Session {
             SessionCommand::Unlisten => done("UNLISTEN"),
             // `execute` runs the query itself
             SessionCommand::Declare { .. } => Err(Error::internal("DECLARE did not reach its query")),
+            // and binds the view's
+            SessionCommand::CreateView(_) => Err(Error::internal("CREATE VIEW did not reach its query")),
+            SessionCommand::DropViews { names, if_exists } => self.drop_views(&names, if_exists),
             SessionCommand::SetRole(role) => self.only_oneself(role, "set role"),
             SessionCommand::SetSessionAuthorization(role) => self.only_oneself(role, "set session authorization"),
         }
@@ -84,8 +87,8 @@ impl Session {
             return Ok(with_warning(tag, SqlState::ACTIVE_SQL_TRANSACTION, message));
         }
         self.set_modes(modes)?;
-        let settings = &self.settings;
-        self.transaction.begin(|| settings.lock().clone());
+        let now = self.now();
+        self.transaction.begin(|| now);
         done(tag)
     }
 
@@ -118,15 +121,14 @@ impl Session {
         }
         let back_to = self.transaction.end(commit);
         self.portals.clear();
-        let mut settings = self.settings.lock();
-        settings.end_local();
+        self.settings.lock().end_local();
         if let Some(before) = back_to {
-            *settings = before;
+            self.restore(before);
         }
         if chain {
-            self.transaction.begin(|| settings.clone());
+            let now = self.now();
+            self.transaction.begin(|| now);
         }
-        drop(settings);
         if status == Status::Idle {
             let message = "there is no transaction in progress";
             return Ok(with_warning(tag, SqlState::NO_ACTIVE_SQL_TRANSACTION, message));
@@ -136,8 +138,7 @@ impl Session {
 
     fn savepoint(&mut self, name: String) -> Result<Executed> {
         self.in_transaction("SAVEPOINT")?;
-        let settings = self.settings.lock().clone();
-        self.transaction.savepoint(name, settings, &self.budget)?;
+        self.transaction.savepoint(name, self.now(), &self.budget)?;
         done("SAVEPOINT")
     }
 
@@ -146,6 +147,27 @@ impl Session {
             return Ok(());
         }
         Err(super::not_in_block(what))
+    }
+
+    /// All of them, or none when one is missing.
+    fn drop_views(&mut self, names: &[String], if_exists: bool) -> Result<Executed> {
+        let mut views = self.views.clone();
+        let mut skipped = None;
+        for name in names {
+            if views.drop(name) {
+                continue;
+            }
+            if !if_exists {
+                let message = format!("view \"{name}\" does not exist");
+                return Err(Error::new(SqlState::UNDEFINED_TABLE, message));
+            }
+            let message = format!("view \"{name}\" does not exist, skipping");
+            let mut notice = Report::new(SqlState::SUCCESSFUL_COMPLETION, message);
+            notice.severity = Severity::Notice;
+            skipped.get_or_insert(notice);
+        }
+        self.views = views;
+        Ok(Executed::Done { tag: "DROP VIEW".to_owned(), notice: skipped })
     }
 
     fn discard(&mut self, what: &'static str) -> Result<Executed> {
@@ -159,8 +181,12 @@ impl Session {
             self.portals.clear();
             self.statements.clear();
             self.settings.lock().reset_all();
+            self.views.clear();
             // not to be undone by what follows in a pipeline
             self.transaction.end(true);
+        }
+        if what == "TEMP" {
+            self.views.clear();
         }
         done(&format!("DISCARD {what}"))
     }

@@ -1,4 +1,4 @@
-//! One client's session: settings, prepared statements, portals and the transaction. Built after authentication, shared
+//! One client's session: settings, temporary views, prepared statements, portals and the transaction. Built after authentication, shared
 //! with nobody; what is shared lives in [`Mesh`].
 //!
 //! A statement gets a [`Context`] made here, and what only a session can do comes back as a [`SessionCommand`] and is
@@ -27,11 +27,12 @@ use crate::statement::audit::Audit;
 use crate::statement::classify::{Command, SessionCommand};
 use crate::statement::context::{Context, SessionFacts, SharedSettings};
 use crate::statement::guard::Reads;
+use crate::statement::views::{self, Views};
 use crate::statement::{self, Description, Outcome, Parsed, Rows};
 use budget::{Budget, Held};
 pub use portal::{Portal, PortalState};
 pub use transaction::Status;
-use transaction::Transaction;
+use transaction::{Restored, Transaction};
 
 /// How many named prepared statements a session may hold.
 const PREPARED_STATEMENTS_MAX: usize = 10_000;
@@ -71,6 +72,7 @@ pub struct Session {
     view: View,
     share: Arc<Share>,
     settings: SharedSettings,
+    views: Views,
     facts: SessionFacts,
     statements: HashMap<String, Arc<Prepared>>,
     portals: HashMap<String, Portal>,
@@ -97,6 +99,7 @@ impl Session {
             view,
             share,
             settings: SharedSettings::new(settings),
+            views: Views::default(),
             facts: SessionFacts { pid, database, client_address, session_id: Arc::from(event_id(Utc::now())) },
             statements: HashMap::new(),
             portals: HashMap::new(),
@@ -123,8 +126,8 @@ impl Session {
     /// What a statement that starts now may look at. Who the principal is and what it may see is decided afresh; time and
     /// versions are the transaction's.
     async fn context(&mut self) -> Result<Context> {
-        let settings = &self.settings;
-        self.transaction.open(|| settings.lock().clone());
+        let (settings, views) = (&self.settings, &self.views);
+        self.transaction.open(|| Restored { settings: settings.lock().clone(), views: views.clone() });
         let break_glass = self.settings.lock().break_glass().is_some();
         self.view = self.mesh.view_as(&self.user, break_glass, Some(&self.view)).await?;
         Ok(Context {
@@ -134,6 +137,7 @@ impl Session {
             principal: Arc::clone(&self.view.principal),
             visible: Arc::clone(&self.view.visible),
             settings: self.settings.clone(),
+            views: self.views.clone(),
             pins: self.transaction.pins(),
             reads: Reads::default(),
             audit: Audit::default(),
@@ -186,8 +190,23 @@ impl Session {
             {
                 self.begin_break_glass(&reason, local, &context).await
             }
+            Outcome::Session(SessionCommand::CreateView(view)) => {
+                let room = self.budget.take(view.name.len() + parsed.text.len())?;
+                self.views = views::define(view, &parsed.text, Arc::new(room), &context).await?;
+                Ok(Executed::Done { tag: "CREATE VIEW".to_owned(), notice: None })
+            }
             Outcome::Session(command) => self.command(command),
         }
+    }
+
+    /// Back to what a transaction or a savepoint began with.
+    fn restore(&mut self, before: Restored) {
+        *self.settings.lock() = before.settings;
+        self.views = before.views;
+    }
+
+    fn now(&self) -> Restored {
+        Restored { settings: self.settings.lock().clone(), views: self.views.clone() }
     }
 
     /// DECLARE: a portal whose statement has started and whose rows FETCH takes.
@@ -237,7 +256,7 @@ impl Session {
             self.statements.remove("");
         }
         let room = self.budget.take(name.len() + sql.len())?;
-        let mut parsed = statement::parse(sql)?;
+        let mut parsed = statement::parse(sql, &self.mesh.engine).await?;
         if parsed.len() > 1 {
             return Err(Error::new(
                 SqlState::SYNTAX_ERROR,
@@ -347,7 +366,7 @@ impl Session {
     pub fn fail(&mut self) {
         self.portals.clear();
         if let Some(before) = self.transaction.fail() {
-            *self.settings.lock() = before;
+            self.restore(before);
         }
     }
 

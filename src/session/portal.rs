@@ -28,7 +28,15 @@ pub enum PortalState {
         rows: Rows,
         rest: Option<RecordBatch>,
     },
-    /// No rows are left, or the command was done.
+    /// A FETCH of which rows are left: up to `rows` of its cursor's, `None` is all. They stay the cursor's until they are
+    /// sent, where PostgreSQL sets them aside at once.
+    Fetching {
+        cursor: String,
+        rows: Option<u64>,
+    },
+    /// All rows were sent, with a tag of this first word.
+    Finished(&'static str),
+    /// A command was done, or its rows could not be sent: it cannot run again.
     Done,
 }
 

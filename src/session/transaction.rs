@@ -1,4 +1,4 @@
-//! The transaction: pinned versions, savepoints, and the settings that a rollback restores. Nothing is ever written, so
+//! The transaction: pinned versions, savepoints, and the settings and views that a rollback restores. Nothing is ever written, so
 //! a transaction is a promise about what is read: the first look at a table decides its version for all statements.
 //!
 //! Every statement runs in one. Without BEGIN it is implicit and spans a simple query, or a pipeline up to its Sync
@@ -10,6 +10,7 @@ use super::budget::{Budget, Held};
 use crate::error::{Error, Result, SqlState};
 use crate::settings::Settings;
 use crate::statement::context::Pins;
+use crate::statement::views::Views;
 
 /// PostgreSQL's transaction status (ReadyForQuery).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +18,13 @@ pub enum Status {
     Idle,
     Active,
     Failed,
+}
+
+/// What a rollback goes back to.
+#[derive(Clone)]
+pub struct Restored {
+    pub settings: Settings,
+    pub views: Views,
 }
 
 /// How many savepoints may be nested.
@@ -37,13 +45,13 @@ struct Open {
     failed: bool,
     started: DateTime<Utc>,
     pins: Pins,
-    settings_before: Settings,
+    before: Restored,
     savepoints: Vec<Savepoint>,
 }
 
 struct Savepoint {
     name: String,
-    settings: Settings,
+    then: Restored,
     _held: Held,
 }
 
@@ -84,28 +92,28 @@ impl Transaction {
     }
 
     /// A statement begins: opens an implicit transaction unless one is open.
-    pub fn open(&mut self, settings: impl FnOnce() -> Settings) {
+    pub fn open(&mut self, before: impl FnOnce() -> Restored) {
         let query_started = self.query_started;
         self.open.get_or_insert_with(|| Open {
             block: false,
             failed: false,
             started: query_started.unwrap_or_else(Utc::now),
             pins: Pins::default(),
-            settings_before: settings(),
+            before: before(),
             savepoints: Vec::new(),
         });
     }
 
     /// BEGIN. What ran in the implicit transaction so far is part of the block.
-    pub fn begin(&mut self, settings: impl FnOnce() -> Settings) {
-        self.open(settings);
+    pub fn begin(&mut self, before: impl FnOnce() -> Restored) {
+        self.open(before);
         if let Some(open) = &mut self.open {
             open.block = true;
         }
     }
 
-    /// An error: a block fails until its end; an implicit transaction ends. Returns the settings to go back to then.
-    pub fn fail(&mut self) -> Option<Settings> {
+    /// An error: a block fails until its end; an implicit transaction ends. Returns what to go back to then.
+    pub fn fail(&mut self) -> Option<Restored> {
         match &mut self.open {
             Some(open) if open.block => {
                 open.failed = true;
@@ -115,10 +123,10 @@ impl Transaction {
         }
     }
 
-    /// Ends the transaction. Returns the settings to go back to when it was rolled back.
-    pub fn end(&mut self, commit: bool) -> Option<Settings> {
+    /// Ends the transaction. Returns what to go back to when it was rolled back.
+    pub fn end(&mut self, commit: bool) -> Option<Restored> {
         let open = self.open.take()?;
-        (!commit || open.failed).then_some(open.settings_before)
+        (!commit || open.failed).then_some(open.before)
     }
 
     /// Sync, or the end of a simple query: whether a transaction ended by that.
@@ -134,15 +142,16 @@ impl Transaction {
 
     /// # Errors
     /// `54000` when there are too many, `53400` when the session keeps too much.
-    pub fn savepoint(&mut self, name: String, settings: Settings, budget: &Budget) -> Result<()> {
+    pub fn savepoint(&mut self, name: String, then: Restored, budget: &Budget) -> Result<()> {
         let Some(open) = &mut self.open else { return Err(Error::internal("a savepoint without a transaction")) };
         if open.savepoints.len() >= SAVEPOINTS_MAX {
             let message = format!("a transaction may have {SAVEPOINTS_MAX} savepoints");
             return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message));
         }
-        let before = open.savepoints.last().map_or(&open.settings_before, |savepoint| &savepoint.settings);
-        let held = budget.take(name.len() + settings.bytes_beside(before))?;
-        open.savepoints.push(Savepoint { name, settings, _held: held });
+        let before = open.savepoints.last().map_or(&open.before, |savepoint| &savepoint.then);
+        // views hold their own room
+        let held = budget.take(name.len() + then.settings.bytes_beside(&before.settings))?;
+        open.savepoints.push(Savepoint { name, then, _held: held });
         Ok(())
     }
 
@@ -154,13 +163,13 @@ impl Transaction {
         true
     }
 
-    /// Goes back to a savepoint, which stays. Returns the settings of that moment.
-    pub fn rollback_to(&mut self, name: &str) -> Option<Settings> {
+    /// Goes back to a savepoint, which stays. Returns what was there at that moment.
+    pub fn rollback_to(&mut self, name: &str) -> Option<Restored> {
         let open = self.open.as_mut()?;
         let position = open.savepoints.iter().rposition(|s| s.name == name)?;
         open.savepoints.truncate(position + 1);
         open.failed = false;
-        open.savepoints.last().map(|s| s.settings.clone())
+        open.savepoints.last().map(|s| s.then.clone())
     }
 }
 
@@ -168,10 +177,10 @@ impl Transaction {
 mod tests {
     use super::*;
 
-    fn settings(value: &str) -> Settings {
+    fn settings(value: &str) -> Restored {
         let mut settings = Settings::new("ann", &[]).unwrap();
         settings.set("my.own", value).unwrap();
-        settings
+        Restored { settings, views: Views::default() }
     }
 
     #[test]
@@ -189,7 +198,7 @@ mod tests {
     fn a_failed_implicit_transaction_goes_back_and_ends() {
         let mut t = Transaction::default();
         t.open(|| settings("before"));
-        assert_eq!(t.fail().unwrap().show("my.own").unwrap(), "before");
+        assert_eq!(t.fail().unwrap().settings.show("my.own").unwrap(), "before");
         assert_eq!((t.status(), t.started()), (Status::Idle, None));
         assert!(t.fail().is_none(), "there is nothing to go back to twice");
     }
@@ -204,7 +213,7 @@ mod tests {
         assert!(!t.end_implicit(), "a block outlives its query");
         assert!(t.fail().is_none());
         assert_eq!(t.status(), Status::Failed);
-        assert_eq!(t.end(true).unwrap().show("my.own").unwrap(), "before", "a failed block is not committed");
+        assert_eq!(t.end(true).unwrap().settings.show("my.own").unwrap(), "before", "a failed block is not committed");
     }
 
     #[test]

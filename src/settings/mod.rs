@@ -3,11 +3,14 @@
 //! Follows PostgreSQL 15, chapter 20 "Server Configuration": names are case-insensitive, unknown names without a dot
 //! are `42704`, bad values `22023`, read-only ones `55P02`. A setting never says who the principal is.
 
+pub mod moment;
 pub mod time_zone;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 
 use crate::error::{Error, Result, SqlState};
 use time_zone::TimeZone;
@@ -44,9 +47,14 @@ enum Kind {
     SearchPath,
     /// Set by [`Settings::begin_break_glass`] alone, which only a session calls that has checked who asks.
     BreakGlass,
+    /// A point in time, or nothing.
+    Moment,
     /// Cannot be changed.
     Internal,
 }
+
+/// As of when data products are read.
+const AS_OF: &str = "mesh.as_of";
 
 /// One known setting: (name, kind, default, reported to the client, description).
 struct Definition(&'static str, Kind, &'static str, bool, &'static str);
@@ -132,6 +140,7 @@ const DEFINITIONS: &[Definition] = &[
     Definition("lc_time", Kind::Text, "C", false, "Sets the locale for formatting date and time values."),
     Definition("lock_timeout", Kind::Timeout, "0", false, "Sets the maximum allowed duration of any wait for a lock."),
     Definition("max_identifier_length", Kind::Internal, "63", false, "Shows the maximum identifier length."),
+    Definition(AS_OF, Kind::Moment, "", false, "Sets the moment as of which data products are read; empty is now."),
     Definition(
         BREAK_GLASS,
         Kind::BreakGlass,
@@ -413,6 +422,13 @@ impl Settings {
                 )
                 .hint("It takes the role break_glass and a statement of its own: SET mesh.break_glass = 'reason'."));
             }
+            Kind::Moment if value.trim().is_empty() => String::new(),
+            Kind::Moment => {
+                let moment = moment::parse(value, &self.time_zone).ok_or_else(|| {
+                    bad().hint("Write a date or a timestamp, such as 2026-05-01 or 2026-05-01 12:00:00+00.")
+                })?;
+                moment::show(moment)
+            }
             Kind::Internal => {
                 return Err(Error::new(
                     SqlState::CANT_CHANGE_RUNTIME_PARAM,
@@ -530,6 +546,11 @@ impl Settings {
         self.duration("idle_in_transaction_session_timeout")
     }
 
+    /// As of when data products are read; `None` is now.
+    pub fn as_of(&self) -> Option<DateTime<Utc>> {
+        moment::parse(self.raw(AS_OF)?, &TimeZone::UTC)
+    }
+
     pub fn bytea_escape(&self) -> bool {
         self.raw("bytea_output") == Some("escape")
     }
@@ -562,9 +583,11 @@ pub fn break_glass_reason(text: &str) -> Result<&str> {
         .hint("Say what happened and what you need the data for; RESET mesh.break_glass turns it off."))
 }
 
-/// No setting of the engine is a client's to see or to change (DESIGN.md, section 5.7).
+/// No setting of the engine is a client's to see or to change (DESIGN.md, section 5.7), and none of the mesh's own is a
+/// client's to invent: a misspelt `mesh.as_of` must not pass.
 fn is_engines(name: &str) -> bool {
-    name.split_once('.').is_some_and(|(prefix, _)| prefix.eq_ignore_ascii_case("datafusion"))
+    let prefix = name.split_once('.').map(|(prefix, _)| prefix);
+    prefix.is_some_and(|prefix| ["datafusion", "mesh"].iter().any(|own| prefix.eq_ignore_ascii_case(own)))
 }
 
 fn unknown(name: &str) -> Error {
@@ -754,6 +777,27 @@ mod tests {
         for text in ["", "why", "         x         ", &"x".repeat(REASON_CHARS_MAX + 1)] {
             assert_eq!(break_glass_reason(text).unwrap_err().sqlstate(), SqlState::INVALID_PARAMETER_VALUE);
         }
+    }
+
+    #[test]
+    fn the_moment_is_read_in_the_session_s_zone_and_kept_as_one() {
+        let mut s = settings();
+        assert_eq!((s.as_of(), s.show("mesh.as_of").unwrap().as_str()), (None, ""));
+        s.set("TimeZone", "Asia/Tokyo").unwrap();
+        s.set("Mesh.AS_OF", "2026-05-01 12:00").unwrap();
+        s.set("TimeZone", "UTC").unwrap();
+        assert_eq!(s.show("mesh.as_of").unwrap(), "2026-05-01 03:00:00+00");
+        assert_eq!(s.as_of().unwrap().timestamp(), 1_777_604_400);
+        let refused = s.set("mesh.as_of", "soon").unwrap_err();
+        assert_eq!(refused.sqlstate(), SqlState::INVALID_PARAMETER_VALUE);
+        assert!(refused.report().hint.is_some() && s.as_of().is_some());
+        s.set_local("mesh.as_of", "").unwrap();
+        assert_eq!(s.as_of(), None);
+        s.end_local();
+        assert!(s.as_of().is_some());
+        s.reset("mesh.as_of").unwrap();
+        assert_eq!(s.as_of(), None);
+        assert_eq!(s.set("mesh.asof", "2026-05-01").unwrap_err().sqlstate(), SqlState::UNDEFINED_OBJECT);
     }
 
     #[test]

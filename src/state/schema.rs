@@ -20,6 +20,8 @@ pub enum Table {
     Grants,
     /// Who asked for access, and what became of it: an approved one is a grant.
     AccessRequests,
+    /// By which names a contract knew the columns of a table whose columns have ids.
+    ColumnNames,
 }
 
 impl Stream {
@@ -75,13 +77,14 @@ impl Stream {
 }
 
 impl Table {
-    pub const ALL: [Self; 2] = [Self::Grants, Self::AccessRequests];
+    pub const ALL: [Self; 3] = [Self::Grants, Self::AccessRequests, Self::ColumnNames];
 
     /// The folder under the state's location.
     pub fn name(self) -> &'static str {
         match self {
             Self::Grants => "grants",
             Self::AccessRequests => "access_requests",
+            Self::ColumnNames => "column_names",
         }
     }
 
@@ -111,6 +114,12 @@ impl Table {
                 ("reason", Kind::Text, Needed::Sometimes),
                 ("revoked_by", Kind::Text, Needed::Sometimes),
                 ("revoked_at", Kind::Time, Needed::Sometimes),
+            ]),
+            Self::ColumnNames => schema(&[
+                ("product_id", Kind::Text, Needed::Always),
+                ("contract_sha256", Kind::Text, Needed::Always),
+                ("column_id", Kind::Number, Needed::Always),
+                ("column_name", Kind::Text, Needed::Always),
             ]),
         }
     }

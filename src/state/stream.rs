@@ -16,7 +16,7 @@ use super::journal::{Cursor, Journal, Record};
 use super::rows;
 use super::schema::Stream;
 use super::wal::Wal;
-use crate::delta::{Changes, Committed, DeltaError, WrittenFolder, WrittenTable};
+use crate::delta::{Committed, DeltaError, WrittenChanges, WrittenFolder, WrittenTable};
 
 /// Records of one commit.
 pub(super) const COMMIT_RECORDS_MAX: usize = 10_000;
@@ -184,7 +184,7 @@ impl Source {
             let rows = rows.map_err(|panic| FlushError::Internal(panic.to_string()))??;
             let add = if rows.num_rows() == 0 { Vec::new() } else { vec![table.write(rows).await?] };
             faults.pass(Step::Commit)?;
-            let changes = Changes {
+            let changes = WrittenChanges {
                 operation: "WRITE",
                 add,
                 remove: Vec::new(),

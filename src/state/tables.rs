@@ -18,7 +18,7 @@ use tokio::sync::{Mutex, watch};
 use super::rows;
 use super::schema::Table;
 use super::{unreadable, unwritten};
-use crate::delta::{Changes, Committed, DeltaError, LiveFile, WrittenFolder, WrittenTable};
+use crate::delta::{Committed, DeltaError, LiveFile, WrittenChanges, WrittenFolder, WrittenTable};
 use crate::error::{Error, Result, SqlState};
 
 /// How often a change starts over because another server was faster.
@@ -135,8 +135,13 @@ impl SmallTable {
                 0 => Vec::new(),
                 _ => vec![self.table.write(batch).await.map_err(|e| unwritten(&e))?],
             };
-            let changes =
-                Changes { operation: "WRITE", add, remove: seen.files.clone(), transaction: None, changes_data: true };
+            let changes = WrittenChanges {
+                operation: "WRITE",
+                add,
+                remove: seen.files.clone(),
+                transaction: None,
+                changes_data: true,
+            };
             match self.table.commit_on(version, &changes).await {
                 Ok(Committed::At(version)) => {
                     let files = changes.add.into_iter().map(LiveFile::from).collect();

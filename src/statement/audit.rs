@@ -20,7 +20,7 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::TryStreamExt;
 
 use super::context::{Context, SessionFacts, SharedSettings};
-use crate::access::filter::CompiledScope;
+use crate::access::scope::CompiledScope;
 use crate::access::secure::SecuredTable;
 use crate::access::visible::Visible;
 use crate::catalog::model::{ProductId, Role};
@@ -87,6 +87,7 @@ struct Read {
     table: String,
     version: u64,
     whole: bool,
+    masked_columns: Vec<String>,
     denied_columns: Vec<String>,
     columns: BTreeSet<String>,
 }
@@ -107,6 +108,7 @@ impl Audit {
             table: table.to_owned(),
             version,
             whole: scope.is_whole(),
+            masked_columns: scope.masked_names().map(str::to_owned).collect(),
             denied_columns: scope.hidden_names().map(str::to_owned).collect(),
             columns: BTreeSet::new(),
         });
@@ -179,6 +181,7 @@ impl Audit {
             AuditRecord {
                 outcome: Some(if whole { "allowed" } else { "filtered" }),
                 delta_version: i64::try_from(read.version).ok(),
+                masked_columns: Some(read.masked_columns),
                 denied_columns: Some(read.denied_columns),
                 columns: Some(read.columns.into_iter().collect()),
                 ..asker.about_product(&read.product, &context.visible)
@@ -203,6 +206,15 @@ impl Audit {
             ..Asker::of(context).record(&context.visible)
         };
         Recording(vec![context.mesh.state.append(Stream::Audit, &record)])
+    }
+
+    /// The columns of tables are told and no rows. That leaves no record, unless break-glass tells of more than there is
+    /// without it.
+    ///
+    /// # Errors
+    /// As [`record_reads`](Self::record_reads) and [`Recording::durable`].
+    pub async fn record_description(&self, context: &Context) -> Result<()> {
+        if context.principal.has_role(Role::BreakGlass) { self.record_reads(context)?.durable().await } else { Ok(()) }
     }
 
     /// Records what was denied, beside the statement's answer.

@@ -25,16 +25,17 @@ use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::planner::{NullOrdering, ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast::{
-    Expr as SqlExpr, ObjectName, Statement, TableFactor, Visit, Visitor, visit_relations,
+    Expr as SqlExpr, ObjectName, Query, Statement, TableFactor, Visit, Visitor, visit_relations,
 };
 
 use super::audit::Denied;
 use super::context::Context;
 use super::fault::from_engine;
 use super::functions::session_function;
+use super::travel::{self, Asked, Special};
+use super::views::{self, View};
 use super::{allowed, limits, parse, run, system};
-use crate::access::decide::Access;
-use crate::access::filter::CompiledScope;
+use crate::access::decide::{Access, ReadScope};
 use crate::access::secure::SecuredTable;
 use crate::access::visible::VisibleProduct;
 use crate::catalog::model::Product;
@@ -58,36 +59,71 @@ pub async fn bind(
     parameters: Vec<Option<FieldRef>>,
     context: &Context,
 ) -> Result<Bound> {
-    let state = context.mesh.engine.state(&context.settings.lock().time_zone().name());
-    let (relations, _) = resolve_table_references(statement, true).map_err(from_engine)?;
+    let state = state(context);
+    let plan = plan(statement, text, parameters, &Search::of(context), &state).await?;
+    limits::check_plan(&plan)?;
+    Ok(Bound { plan, state })
+}
+
+/// The engine's state for a statement of this session.
+pub fn state(context: &Context) -> Arc<SessionState> {
+    context.mesh.engine.state(&context.settings.lock().time_zone().name())
+}
+
+/// Where the names in a query are looked for.
+pub struct Search<'a> {
+    pub context: &'a Context,
+    /// Schemas, for names without one.
+    pub path: Vec<String>,
+    /// The views that the query is part of.
+    pub within: Vec<String>,
+}
+
+impl<'a> Search<'a> {
+    /// For a statement of the session itself.
+    pub fn of(context: &'a Context) -> Self {
+        Self { context, path: context.search_path(), within: Vec::new() }
+    }
+}
+
+/// Plans a query, of a statement or of a view in it.
+pub async fn plan(
+    statement: &DfStatement,
+    text: &str,
+    parameters: Vec<Option<FieldRef>>,
+    search: &Search<'_>,
+    state: &Arc<SessionState>,
+) -> Result<LogicalPlan> {
+    let DfStatement::Statement(inner) = statement else {
+        return Err(Error::unsupported("only queries can be planned"));
+    };
+    let (inner, special) = travel::set_apart(inner, text)?;
+    let statement = DfStatement::Statement(Box::new(inner.clone()));
+    let (relations, _) = resolve_table_references(&statement, true).map_err(from_engine)?;
     if relations.len() > RELATIONS_PER_STATEMENT_MAX {
         return Err(Error::new(
             SqlState::STATEMENT_TOO_COMPLEX,
             format!("a statement may name {RELATIONS_PER_STATEMENT_MAX} relations"),
         ));
     }
-    let DfStatement::Statement(inner) = statement else {
-        return Err(Error::unsupported("only queries can be planned"));
-    };
-    let functions = functions_in_from(inner);
+    let functions = functions_in_from(&inner);
     let mut sources = HashMap::with_capacity(relations.len());
     for reference in relations {
-        match relation(&reference, context).await {
+        let found = match special.get(&reference) {
+            Some(special) => at_other_times(special, search, state).await,
+            None => relation(&reference, search, state).await,
+        };
+        match found {
             Ok(provider) => _ = sources.insert(reference, provider_as_source(provider)),
             // a function in FROM is named like a relation; the planner asks for it as a function
             Err(_) if functions.contains(reference.table()) => {}
-            Err(error) => return Err(at_relation(error, inner, &reference, text)),
+            Err(error) => return Err(at_relation(error, &inner, &reference, text)),
         }
     }
-    let planner = Planner { state: &state, context, sources };
-    let plan = SqlToRel::new_with_options(&planner, parser_options())
-        .sql_statement_to_plan_with_context(
-            (**inner).clone(),
-            &mut PlannerContext::new().with_prepare_param_data_types(parameters),
-        )
-        .map_err(from_engine)?;
-    limits::check_plan(&plan)?;
-    Ok(Bound { plan, state })
+    let planner = Planner { state, context: search.context, sources };
+    SqlToRel::new_with_options(&planner, parser_options())
+        .sql_statement_to_plan_with_context(inner, &mut PlannerContext::new().with_prepare_param_data_types(parameters))
+        .map_err(from_engine)
 }
 
 /// Plans the arguments of a CALL as the columns of one row, each cast to the type beside it where one is.
@@ -139,7 +175,60 @@ fn parser_options() -> ParserOptions {
 }
 
 /// The relation behind a name, as this principal may read it.
-async fn relation(reference: &TableReference, context: &Context) -> Result<Arc<dyn TableProvider>> {
+async fn relation(
+    reference: &TableReference,
+    search: &Search<'_>,
+    state: &Arc<SessionState>,
+) -> Result<Arc<dyn TableProvider>> {
+    match find(reference, search).await? {
+        Found::View(view) => views::relation(&view, search, state).await,
+        Found::Catalog(provider) => Ok(provider),
+        Found::Product(visible, product) => {
+            let asked = Asked::Rows(search.context.as_of());
+            product_table(&visible, product, asked, search.context).await
+        }
+    }
+}
+
+/// A product's table at another time, its changes, or its history.
+async fn at_other_times(
+    special: &Special,
+    search: &Search<'_>,
+    state: &Arc<SessionState>,
+) -> Result<Arc<dyn TableProvider>> {
+    let context = search.context;
+    let zone = *context.settings.lock().time_zone();
+    let here = |error: Error| match special.position {
+        Some(position) => error.position(position),
+        None => error,
+    };
+    // before anything is looked for, so that an error in it is the same whatever there is
+    let asked = special.asked(&zone, |expression| constant(expression, state, context)).map_err(here)?;
+    match find(&special.reference, search).await.map_err(here)? {
+        Found::Product(visible, product) => product_table(&visible, product, asked, context).await.map_err(|error| {
+            // as for a plain name, a refusal of access has no place
+            if error.sqlstate() == SqlState::INSUFFICIENT_PRIVILEGE { error } else { here(error) }
+        }),
+        Found::View(_) | Found::Catalog(_) => {
+            let message = format!("\"{}\" is not a data product's table", special.reference.table());
+            Err(here(
+                Error::new(SqlState::WRONG_OBJECT_TYPE, message)
+                    .hint("Only the tables of data products have versions."),
+            ))
+        }
+    }
+}
+
+/// What a name in FROM stands for.
+enum Found<'a> {
+    View(Arc<View>),
+    /// A relation of the mesh's catalog.
+    Catalog(Arc<dyn TableProvider>),
+    Product(VisibleProduct<'a>, &'a Product),
+}
+
+async fn find<'a>(reference: &TableReference, search: &Search<'a>) -> Result<Found<'a>> {
+    let context = search.context;
     let missing = || Error::new(SqlState::UNDEFINED_TABLE, format!("relation \"{reference}\" does not exist"));
     let (schema, table) = match reference {
         TableReference::Full { catalog, schema, table } => {
@@ -154,8 +243,8 @@ async fn relation(reference: &TableReference, context: &Context) -> Result<Arc<d
         TableReference::Bare { table } => (None, table),
     };
     let Some(schema) = schema else {
-        for schema in context.search_path() {
-            if let Some(found) = in_schema(&schema, table, context).await? {
+        for schema in &search.path {
+            if let Some(found) = in_schema(schema, table, context).await? {
                 return Ok(found);
             }
         }
@@ -164,9 +253,11 @@ async fn relation(reference: &TableReference, context: &Context) -> Result<Arc<d
     in_schema(schema, table, context).await?.ok_or_else(missing)
 }
 
-async fn in_schema(schema: &str, table: &str, context: &Context) -> Result<Option<Arc<dyn TableProvider>>> {
-    if schema == system::SCHEMA {
-        return system::relation(table, context).await;
+async fn in_schema<'a>(schema: &str, table: &str, context: &'a Context) -> Result<Option<Found<'a>>> {
+    match schema {
+        system::SCHEMA => return Ok(system::relation(table, context).await?.map(Found::Catalog)),
+        views::SCHEMA => return Ok(context.views.get(table).cloned().map(Found::View)),
+        _ => {}
     }
     let Some(visible) = context.visible.lookup(schema, table).filter(|product| product.has_table) else {
         if let Some(hidden) = context.visible.hidden(schema, table) {
@@ -174,13 +265,15 @@ async fn in_schema(schema: &str, table: &str, context: &Context) -> Result<Optio
         }
         return Ok(None);
     };
-    let Some(product) = visible.of(&context.snapshot.catalog) else { return Ok(None) };
-    product_table(&visible, product, context).await.map(Some)
+    let product = visible.of(&context.snapshot.catalog);
+    Ok(product.map(|product| Found::Product(visible, product)))
 }
 
+/// A product's table behind the fence, now or at another time. Policy is today's, and it is about today's columns.
 async fn product_table(
     visible: &VisibleProduct<'_>,
     product: &Product,
+    asked: Asked,
     context: &Context,
 ) -> Result<Arc<dyn TableProvider>> {
     let location = product.delta_port().and_then(|port| port.location.as_ref());
@@ -189,20 +282,31 @@ async fn product_table(
         return Err(denied(visible, product));
     };
     context.reads.add(&product.id);
-    let snapshot = context.table(location).await?;
     let name = format!("{}.{}", visible.schema, visible.table);
-    let scope = CompiledScope::compile(scope, &context.principal, context.visible.readable_domains(), &snapshot.schema);
-    match scope {
-        Ok(scope) => {
-            context.audit.read(&product.id, &name, snapshot.version, &scope);
-            Ok(Arc::new(SecuredTable::new(&name, snapshot.provider(), scope)?))
-        }
-        Err(reason) => {
+    let newest = context.table(location).await?;
+    let bind = async |scope: &ReadScope, schema: &SchemaRef| {
+        let bound = context.mesh.bind_scope(&context.visible, scope, product, &newest, schema).await;
+        bound.ok_or_else(|| {
             context.audit.denied(&product.id, Denied::ScopeNotApplicable);
-            tracing::warn!(table = %name, principal = %context.principal.name, %reason, "a row filter cannot be applied, access denied");
-            Err(denied(visible, product))
+            denied(visible, product)
+        })
+    };
+    let today = bind(scope, &newest.schema).await?;
+    match asked {
+        Asked::Rows(None) => {
+            context.audit.read(&product.id, &name, newest.version, &today);
+            return Ok(Arc::new(SecuredTable::new(&name, newest.provider(), today)?));
         }
+        Asked::History => {
+            context.audit.read(&product.id, &name, newest.version, &today);
+            return travel::history(location, &newest, today.is_whole(), context).await;
+        }
+        Asked::Rows(Some(_)) | Asked::Changes { .. } => {}
     }
+    let (unfenced, version) = travel::unfenced(asked, location, &newest, today.is_whole(), context).await?;
+    let then = bind(&travel::scope_then(scope), &unfenced.schema()).await?;
+    context.audit.read(&product.id, &name, version, &then);
+    Ok(Arc::new(SecuredTable::new(&name, unfenced, then)?))
 }
 
 /// What a principal is told who may know of a product but not read it.
@@ -340,6 +444,38 @@ fn no_names() -> Vec<String> {
 /// Functions may be called with `pg_catalog.` in front.
 fn function_name(name: &str) -> &str {
     name.strip_prefix(PG_CATALOG).and_then(|rest| rest.strip_prefix('.')).unwrap_or(name)
+}
+
+/// The value of an expression that names no table and no column.
+fn constant(expression: &SqlExpr, state: &SessionState, context: &Context) -> Result<ScalarValue> {
+    let not_constant = || {
+        Error::new(SqlState::SYNTAX_ERROR, "a version or a timestamp must be a constant")
+            .hint("Literals, now(), and arithmetic on them are constant.")
+    };
+    struct Queries;
+    impl Visitor for Queries {
+        type Break = ();
+        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            ControlFlow::Break(())
+        }
+    }
+    if expression.visit(&mut Queries).is_break() {
+        return Err(not_constant());
+    }
+    let planner = Planner { state, context, sources: HashMap::new() };
+    let schema = DFSchema::empty();
+    let planned = SqlToRel::new_with_options(&planner, parser_options())
+        .sql_to_expr(expression.clone(), &schema, &mut PlannerContext::new())
+        .map_err(from_engine)?;
+    if planned.exists(|part| Ok(matches!(part, Expr::Placeholder(_)))).map_err(from_engine)? {
+        return Err(travel::no_parameter("a version or a timestamp"));
+    }
+    let simplifier = simplifier(state, context);
+    let folded = simplifier.coerce(planned, &schema).and_then(|expr| simplifier.simplify(expr)).map_err(from_engine)?;
+    match folded {
+        Expr::Literal(value, _) => Ok(value),
+        _ => Err(not_constant()),
+    }
 }
 
 /// Folds the arguments of table functions, which must be constants.

@@ -6,14 +6,16 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::sqlparser::ast::{
-    AnalyzeFormatKind, CloseCursor, ContextModifier, Declare, DeclareType, DiscardObject, Expr, FetchDirection, Ident,
-    ObjectName, Query, Reset, Select, Set, SetExpr, Statement, TableFactor, TransactionAccessMode,
-    TransactionIsolationLevel, TransactionMode, UnaryOperator, UtilityOption, Value, ValueWithSpan, Visit, Visitor,
+    AnalyzeFormatKind, CloseCursor, ContextModifier, CreateTableOptions, CreateView, Declare, DeclareType,
+    DiscardObject, Expr, FetchDirection, Ident, ObjectName, ObjectType, Query, Reset, Select, Set, SetExpr, Statement,
+    TableFactor, TransactionAccessMode, TransactionIsolationLevel, TransactionMode, UnaryOperator, UtilityOption,
+    Value, ValueWithSpan, Visit, Visitor,
 };
 
 use super::command::call::Call;
 use super::limits;
 use super::parse::privileges::Privileges;
+use super::views::{self, Definition};
 use crate::error::{Error, Result, SqlState};
 use crate::settings::parse_bool;
 
@@ -99,6 +101,13 @@ pub enum SessionCommand {
     Close(Option<String>),
     /// UNLISTEN: nothing is listened to.
     Unlisten,
+    /// CREATE TEMPORARY VIEW.
+    CreateView(Definition),
+    /// DROP VIEW of temporary views.
+    DropViews {
+        names: Vec<String>,
+        if_exists: bool,
+    },
 }
 
 /// Sorts a parsed statement.
@@ -150,8 +159,60 @@ pub fn classify(statement: Statement) -> Result<Command> {
             CloseCursor::Specific { name } => Some(identifier(&name)),
         })),
         Statement::UNLISTEN { .. } => Command::Session(SessionCommand::Unlisten),
+        Statement::CreateView(view) if view.temporary || schema_of(&view.name).as_deref() == Some(views::SCHEMA) => {
+            Command::Session(SessionCommand::CreateView(create_view(view)?))
+        }
+        Statement::Drop { object_type: ObjectType::View, if_exists, names, .. } => match temporary_names(&names) {
+            Some(names) => Command::Session(SessionCommand::DropViews { names, if_exists }),
+            None => return Err(read_only("DROP VIEW")),
+        },
         other => return Err(refusal(&other)),
     })
+}
+
+fn create_view(view: CreateView) -> Result<Definition> {
+    let plain = !view.or_alter
+        && !view.materialized
+        && !view.secure
+        && !view.if_not_exists
+        && !view.with_no_schema_binding
+        && !view.copy_grants
+        && view.options == CreateTableOptions::None
+        && view.cluster_by.is_empty()
+        && view.comment.is_none()
+        && view.to.is_none()
+        && view.params.is_none()
+        && view.columns.iter().all(|column| column.data_type.is_none() && column.options.is_none());
+    if !plain {
+        return Err(Error::unsupported("a temporary view has a name, names of columns and a query, and no options"));
+    }
+    let Some(name) = temporary_name(&view.name) else {
+        let message = "cannot create temporary relation in non-temporary schema";
+        return Err(Error::new(SqlState::INVALID_TABLE_DEFINITION, message));
+    };
+    check_query(&view.query)?;
+    Ok(Definition {
+        name,
+        columns: view.columns.iter().map(|column| identifier(&column.name)).collect(),
+        query: Box::new(DfStatement::Statement(Box::new(Statement::Query(view.query)))),
+        or_replace: view.or_replace,
+    })
+}
+
+fn schema_of(name: &ObjectName) -> Option<String> {
+    let [schema, _] = name.0.as_slice() else { return None };
+    schema.as_ident().map(identifier)
+}
+
+/// The name of a temporary view: unqualified, or with the schema of temporary objects.
+fn temporary_name(name: &ObjectName) -> Option<String> {
+    let last = name.0.last().and_then(|part| part.as_ident()).map(identifier);
+    let is_temporary = name.0.len() == 1 || schema_of(name).as_deref() == Some(views::SCHEMA);
+    last.filter(|_| is_temporary)
+}
+
+fn temporary_names(names: &[ObjectName]) -> Option<Vec<String>> {
+    names.iter().map(temporary_name).collect()
 }
 
 fn declare(mut statements: Vec<Declare>) -> Result<SessionCommand> {
@@ -233,9 +294,6 @@ impl Visitor for Hidden {
         match factor {
             TableFactor::Table { sample: Some(_), .. } => {
                 ControlFlow::Break(Error::unsupported("TABLESAMPLE is not supported"))
-            }
-            TableFactor::Table { version: Some(_), .. } => {
-                ControlFlow::Break(Error::unsupported("time travel is not supported yet"))
             }
             _ => ControlFlow::Continue(()),
         }
@@ -532,6 +590,36 @@ mod tests {
                 "{sql}: {error}"
             );
         }
+    }
+
+    #[test]
+    fn temporary_views_and_no_others() {
+        let created = session("CREATE OR REPLACE TEMP VIEW V (a, \"B\") AS SELECT 1, 2");
+        let SessionCommand::CreateView(view) = created else { panic!("{created:?}") };
+        assert_eq!(
+            (view.name.as_str(), view.columns, view.or_replace),
+            ("v", vec!["a".to_owned(), "B".to_owned()], true)
+        );
+        assert!(matches!(session("create view pg_temp.v as select 1"), SessionCommand::CreateView(_)));
+        assert!(matches!(session("create temporary view v as values (1)"), SessionCommand::CreateView(_)));
+        let dropped = SessionCommand::DropViews { names: vec!["a".to_owned(), "B".to_owned()], if_exists: true };
+        assert_eq!(session("drop view if exists a, pg_temp.\"B\" cascade"), dropped);
+        let code = |sql| one(sql).unwrap_err().sqlstate();
+        for sql in [
+            "create view v as select 1",
+            "create view sales.v as select 1",
+            "drop view sales.v",
+            "drop view v, sales.v",
+        ] {
+            assert_eq!(code(sql), SqlState::READ_ONLY_SQL_TRANSACTION, "{sql}");
+        }
+        assert_eq!(code("create temp view sales.v as select 1"), SqlState::INVALID_TABLE_DEFINITION);
+        assert_eq!(
+            code("create temp view v with (security_barrier = true) as select 1"),
+            SqlState::FEATURE_NOT_SUPPORTED
+        );
+        assert_eq!(code("create temp view v as select * from t for update"), SqlState::READ_ONLY_SQL_TRANSACTION);
+        assert_eq!(code("create temp table t (x int)"), SqlState::READ_ONLY_SQL_TRANSACTION);
     }
 
     #[test]

@@ -14,13 +14,14 @@ use crate::access::principal::Principal;
 use crate::access::visible::Visible;
 use crate::catalog::model::Location;
 use crate::catalog::snapshot::Snapshot;
-use crate::delta::TableSnapshot;
+use crate::delta::{At, TableSnapshot};
 use crate::engine::share::Share;
 use crate::error::Result;
 use crate::mesh::Mesh;
 use crate::settings::Settings;
 
 use super::system;
+use super::views::{self, Views};
 
 /// Everything that one statement may look at. Cheap to make.
 #[derive(Clone)]
@@ -33,6 +34,8 @@ pub struct Context {
     pub principal: Arc<Principal>,
     pub visible: Arc<Visible>,
     pub settings: SharedSettings,
+    /// The session's own views.
+    pub views: Views,
     pub pins: Pins,
     /// Filled while the statement is bound.
     pub reads: Reads,
@@ -72,31 +75,59 @@ impl SharedSettings {
     }
 }
 
-/// The Delta versions that a statement or a transaction reads: the first look at a table pins it.
+/// The Delta versions that a statement or a transaction reads: the first look at a table, as it is or as it was at a
+/// moment, pins it.
 #[derive(Clone, Default)]
-pub struct Pins(Arc<Mutex<HashMap<Location, Arc<TableSnapshot>>>>);
+pub struct Pins(Arc<Mutex<HashMap<Pinned, Arc<TableSnapshot>>>>);
+
+type Pinned = (Location, Option<At>);
 
 impl Pins {
-    fn lock(&self) -> MutexGuard<'_, HashMap<Location, Arc<TableSnapshot>>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<Pinned, Arc<TableSnapshot>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Context {
-    /// The version of a table that this statement reads. The first caller of a transaction decides.
+    /// The newest version of a table that this statement may read. The first caller of a transaction decides.
     ///
     /// # Errors
     /// When the table cannot be opened or refreshed.
     pub async fn table(&self, location: &Location) -> Result<Arc<TableSnapshot>> {
-        if let Some(pinned) = self.pins.lock().get(location) {
+        let key = (location.clone(), None);
+        if let Some(pinned) = self.pins.lock().get(&key) {
             return Ok(Arc::clone(pinned));
         }
         let staleness = self.snapshot.catalog.mesh.defaults.max_staleness;
         let current = self.mesh.table(location, staleness).await?;
-        Ok(Arc::clone(self.pins.lock().entry(location.clone()).or_insert(current)))
+        Ok(Arc::clone(self.pins.lock().entry(key).or_insert(current)))
     }
 
-    /// Where an unqualified name is looked for, in order: the session's `search_path`, and then the mesh's catalog.
+    /// The table as it was, by the log that ends with `newest`. What a moment stands for is pinned like the newest version.
+    ///
+    /// # Errors
+    /// `22023` when there is no such version, or none as old.
+    pub async fn table_at(
+        &self,
+        location: &Location,
+        newest: &Arc<TableSnapshot>,
+        at: At,
+    ) -> Result<Arc<TableSnapshot>> {
+        let key = (location.clone(), Some(at));
+        if let Some(pinned) = self.pins.lock().get(&key) {
+            return Ok(Arc::clone(pinned));
+        }
+        let then = self.mesh.table_at(location, newest, at).await?;
+        Ok(Arc::clone(self.pins.lock().entry(key).or_insert(then)))
+    }
+
+    /// As of when products are read where the statement does not say (`mesh.as_of`); `None` is now.
+    pub fn as_of(&self) -> Option<At> {
+        self.settings.lock().as_of().map(At::Time)
+    }
+
+    /// Where an unqualified name is looked for, in order: the session's views unless `search_path` gives them another
+    /// place, the schemas of `search_path`, and then the mesh's catalog.
     pub fn search_path(&self) -> Vec<String> {
         schemas(self.settings.lock().search_path(), &self.principal.name)
     }
@@ -106,7 +137,8 @@ impl Context {
 /// <https://www.postgresql.org/docs/15/runtime-config-client.html#GUC-SEARCH-PATH>
 fn schemas(path: &[String], user: &str) -> Vec<String> {
     let resolved = path.iter().map(|schema| if schema == "$user" { user } else { schema });
-    resolved.chain([system::SCHEMA]).map(str::to_owned).collect()
+    let views = (!path.iter().any(|schema| schema == views::SCHEMA)).then_some(views::SCHEMA);
+    views.into_iter().chain(resolved).chain([system::SCHEMA]).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -116,7 +148,9 @@ mod tests {
     #[test]
     fn the_path_resolves_the_user_and_ends_with_the_catalog() {
         let path = ["$user", "public", "user"].map(str::to_owned);
-        assert_eq!(schemas(&path, "ada"), ["ada", "public", "user", "data_catalog"]);
-        assert_eq!(schemas(&[], "ada"), ["data_catalog"]);
+        assert_eq!(schemas(&path, "ada"), ["pg_temp", "ada", "public", "user", "data_catalog"]);
+        assert_eq!(schemas(&[], "ada"), ["pg_temp", "data_catalog"]);
+        let path = ["sales", "pg_temp"].map(str::to_owned);
+        assert_eq!(schemas(&path, "ada"), ["sales", "pg_temp", "data_catalog"]);
     }
 }

@@ -6,6 +6,7 @@
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, SchemaError};
 
+use crate::access::missing_file;
 use crate::engine::share::BEYOND_SHARE;
 use crate::error::{Error, SqlState};
 
@@ -16,7 +17,10 @@ pub fn from_engine(error: DataFusionError) -> Error {
             Ok(own) => *own,
             Err(other) => match other.downcast::<DataFusionError>() {
                 Ok(engine) => from_engine(*engine),
-                Err(other) => Error::internal(other),
+                Err(other) => {
+                    let other = DataFusionError::External(other);
+                    missing_file(&other).unwrap_or_else(|| Error::internal(other))
+                }
             },
         },
         DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => from_engine(*inner),
@@ -44,10 +48,16 @@ pub fn from_engine(error: DataFusionError) -> Error {
         DataFusionError::Plan(message) => from_plan(&message),
         DataFusionError::Execution(message) => from_execution(&message),
         DataFusionError::IoError(_) | DataFusionError::ObjectStore(_) => {
+            if let Some(missing) = missing_file(&error) {
+                return missing;
+            }
             let own = Error::internal(&error);
             Error::new(SqlState::IO_ERROR, "could not read from the store").detail(own.message().to_owned())
         }
         DataFusionError::ParquetError(_) => {
+            if let Some(missing) = missing_file(&error) {
+                return missing;
+            }
             let own = Error::internal(&error);
             Error::new(SqlState::DATA_CORRUPTED, "could not read a data file").detail(own.message().to_owned())
         }

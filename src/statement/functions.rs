@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 
 use super::context::Context;
 use crate::error::{Error, SqlState};
-use crate::settings::SERVER_VERSION;
+use crate::settings::{SERVER_VERSION, Settings};
 
 /// The session function of this name, if there is one.
 pub fn session_function(name: &str, context: &Context) -> Option<Arc<ScalarUDF>> {
@@ -31,8 +31,8 @@ pub fn session_function(name: &str, context: &Context) -> Option<Arc<ScalarUDF>>
         // no advisory lock is ever taken, so there is none to give back
         "pg_advisory_unlock_all" => constant(text("")),
         "pg_is_in_recovery" => constant(ScalarValue::Boolean(Some(false))),
-        "current_setting" => Some(Arc::new(ScalarUDF::new_from_impl(CurrentSetting::new(context)))),
-        "set_config" => Some(Arc::new(ScalarUDF::new_from_impl(SetConfig::new(context)))),
+        "current_setting" => Some(Arc::new(ScalarUDF::new_from_impl(SettingFunction::current_setting(context)))),
+        "set_config" => Some(Arc::new(ScalarUDF::new_from_impl(SettingFunction::set_config(context)))),
         _ => None,
     }
 }
@@ -76,14 +76,17 @@ impl ScalarUDFImpl for Constant {
     }
 }
 
-/// `current_setting(name [, missing_ok])`.
-struct CurrentSetting {
+/// A function over the session's settings, called for each row.
+struct SettingFunction {
+    name: &'static str,
     context: Context,
     signature: Signature,
+    call: fn(&mut Settings, &Row<'_>) -> crate::error::Result<Option<String>>,
 }
 
-impl CurrentSetting {
-    fn new(context: &Context) -> Self {
+impl SettingFunction {
+    /// `current_setting(name [, missing_ok])`.
+    fn current_setting(context: &Context) -> Self {
         let signature = Signature::one_of(
             vec![
                 TypeSignature::Exact(vec![DataType::Utf8]),
@@ -91,52 +94,19 @@ impl CurrentSetting {
             ],
             Volatility::Stable,
         );
-        Self { context: context.clone(), signature }
-    }
-}
-
-impl ScalarUDFImpl for CurrentSetting {
-    fn name(&self) -> &'static str {
-        "current_setting"
+        Self { name: "current_setting", context: context.clone(), signature, call: current_setting }
     }
 
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Utf8)
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        each_row(&args, |row| {
-            let Some(name) = row.text(0) else { return Ok(None) };
-            let missing_ok = args.args.len() > 1 && row.flag(1).unwrap_or(false);
-            match self.context.settings.lock().show(&name) {
-                Ok(value) => Ok(Some(value)),
-                Err(_) if missing_ok => Ok(None),
-                Err(error) => Err(error),
-            }
-        })
-    }
-}
-
-/// `set_config(name, value, is_local)`. A local change ends with the transaction, which the session sees to.
-struct SetConfig {
-    context: Context,
-    signature: Signature,
-}
-
-impl SetConfig {
-    fn new(context: &Context) -> Self {
+    /// `set_config(name, value, is_local)`. A local change ends with the transaction, which the session sees to.
+    fn set_config(context: &Context) -> Self {
         let signature = Signature::exact(vec![DataType::Utf8, DataType::Utf8, DataType::Boolean], Volatility::Volatile);
-        Self { context: context.clone(), signature }
+        Self { name: "set_config", context: context.clone(), signature, call: set_config }
     }
 }
 
-impl ScalarUDFImpl for SetConfig {
-    fn name(&self) -> &'static str {
-        "set_config"
+impl ScalarUDFImpl for SettingFunction {
+    fn name(&self) -> &str {
+        self.name
     }
 
     fn signature(&self) -> &Signature {
@@ -148,43 +118,53 @@ impl ScalarUDFImpl for SetConfig {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        each_row(&args, |row| {
-            let Some(name) = row.text(0) else {
-                return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "SET requires parameter name"));
-            };
-            let local = row.flag(2).unwrap_or(false);
-            let mut settings = self.context.settings.lock();
-            match row.text(1) {
-                Some(value) if local => settings.set_local(&name, &value)?,
-                Some(value) => settings.set(&name, &value)?,
-                None => settings.reset(&name)?,
-            }
-            settings.show(&name).map(Some)
-        })
+        each_row(&args, |row| (self.call)(&mut self.context.settings.lock(), row))
     }
 }
 
-macro_rules! identity_by_name {
-    ($($function:ident),*) => {$(
-        impl std::fmt::Debug for $function {
-            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                f.write_str(self.name())
-            }
-        }
-        impl PartialEq for $function {
-            fn eq(&self, other: &Self) -> bool {
-                self.context.facts.pid == other.context.facts.pid
-            }
-        }
-        impl Eq for $function {}
-        impl Hash for $function {
-            fn hash<H: Hasher>(&self, state: &mut H) {
-                self.context.facts.pid.hash(state);
-            }
-        }
-    )*};
+fn current_setting(settings: &mut Settings, row: &Row<'_>) -> crate::error::Result<Option<String>> {
+    let Some(name) = row.text(0) else { return Ok(None) };
+    let missing_ok = row.arrays.len() > 1 && row.flag(1).unwrap_or(false);
+    match settings.show(&name) {
+        Ok(value) => Ok(Some(value)),
+        Err(_) if missing_ok => Ok(None),
+        Err(error) => Err(error),
+    }
 }
-identity_by_name!(CurrentSetting, SetConfig);
+
+fn set_config(settings: &mut Settings, row: &Row<'_>) -> crate::error::Result<Option<String>> {
+    let Some(name) = row.text(0) else {
+        return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "SET requires parameter name"));
+    };
+    let local = row.flag(2).unwrap_or(false);
+    match row.text(1) {
+        Some(value) if local => settings.set_local(&name, &value)?,
+        Some(value) => settings.set(&name, &value)?,
+        None => settings.reset(&name)?,
+    }
+    settings.show(&name).map(Some)
+}
+
+impl std::fmt::Debug for SettingFunction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+/// The same function of the same session.
+impl PartialEq for SettingFunction {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name && self.context.facts.pid == other.context.facts.pid
+    }
+}
+
+impl Eq for SettingFunction {}
+
+impl Hash for SettingFunction {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.name, self.context.facts.pid).hash(state);
+    }
+}
 
 /// One row of a function's arguments.
 struct Row<'a> {

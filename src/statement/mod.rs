@@ -10,6 +10,7 @@
 //! [`Outcome::Session`].
 
 mod allowed;
+mod as_of;
 pub mod audit;
 pub mod bind;
 pub mod classify;
@@ -24,6 +25,8 @@ pub mod parse;
 mod run;
 mod sized;
 pub mod system;
+mod travel;
+pub mod views;
 
 use std::sync::Arc;
 
@@ -38,11 +41,16 @@ use classify::{Command, SessionCommand};
 use context::Context;
 pub use fault::from_engine;
 use guard::Guard;
-pub use parse::{Parsed, parse};
+pub use parse::Parsed;
 
 use crate::access::lint::Secured;
 use crate::catalog::model::Role;
+use crate::engine::Engine;
 use crate::error::{Report, Result, Severity, SqlState};
+
+/// A longer text is parsed where statements are planned: 64 MiB of it would keep a thread that serves connections busy for
+/// a second. This much takes about as long as answering a small query does.
+const PARSED_AT_ONCE_BYTES_MAX: usize = 64 * 1024;
 
 /// What a client learns about a statement before it runs (ParameterDescription and RowDescription).
 #[derive(Clone, Debug)]
@@ -78,6 +86,18 @@ pub struct Rows {
     pub notice: Option<Report>,
 }
 
+/// Splits and parses a query string (see [`parse::parse`]), a long one away from the threads that serve connections.
+///
+/// # Errors
+/// As [`parse::parse`].
+pub async fn parse(text: &str, engine: &Engine) -> Result<Vec<Parsed>> {
+    if text.len() <= PARSED_AT_ONCE_BYTES_MAX {
+        return parse::parse(text);
+    }
+    let text: Arc<str> = Arc::from(text);
+    engine.plan(async { parse::parse(text) }).await
+}
+
 /// Finds out parameters and columns without running anything. `declared` are the types that the client gave.
 pub async fn describe(parsed: &Parsed, declared: &[Option<DataType>], context: &Context) -> Result<Description> {
     let declared: Vec<Option<FieldRef>> =
@@ -96,10 +116,7 @@ pub async fn describe(parsed: &Parsed, declared: &[Option<DataType>], context: &
     let describing = async move {
         let bound = bind::bind(&query, &text, declared.clone(), &planning).await;
         let bound = bound.inspect_err(|_| planning.audit.record_denials(&planning))?;
-        if planning.principal.has_role(Role::BreakGlass) {
-            // the columns of a table are told, which may be more than without it
-            planning.audit.record_reads(&planning)?.durable().await?;
-        }
+        planning.audit.record_description(&planning).await?;
         let parameters = bind::parameter_types(&bound.plan, &declared)?;
         if explained {
             return Ok(Description { parameters, columns: Some(command::explain::schema()) });

@@ -13,14 +13,14 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
 use super::classify::{Command, classify};
-use super::limits;
 use privileges::Privileges;
 
-use crate::access::tokens::tokens;
+use super::{as_of, limits};
+use crate::access::tokens::tokens_up_to;
 use crate::error::{Error, Result, SqlState};
 
 /// How deeply parentheses and subqueries may nest: the parser's own count. Chains of operators are counted by `limits`.
-const RECURSION_DEPTH_MAX: usize = 200;
+pub(super) const RECURSION_DEPTH_MAX: usize = 200;
 /// How many statements one simple query may hold.
 const STATEMENTS_PER_QUERY_MAX: usize = 1_000;
 
@@ -35,14 +35,20 @@ pub struct Parsed {
 /// Splits and parses a query string. An empty string yields no statement.
 ///
 /// # Errors
-/// `42601` with the position, `54001` for nesting too deep, `0A000` or `25006` for what pgmesh does not run.
-pub fn parse(text: &str) -> Result<Vec<Parsed>> {
-    let shared: Arc<str> = Arc::from(text);
-    let tokens = tokens(text).map_err(|e| syntax_error(&e.message, position(text, e.location)))?;
+/// `42601` with the position, `54001` for nesting too deep or too many tokens, `0A000` or `25006` for what pgmesh does not
+/// run.
+pub fn parse(text: impl Into<Arc<str>>) -> Result<Vec<Parsed>> {
+    let shared: Arc<str> = text.into();
+    let text = &*shared;
+    let tokens = tokens_up_to(limits::TOKENS_MAX, text)
+        .map_err(|e| syntax_error(&e.message, position(text, e.location)))?
+        .ok_or_else(limits::too_many_tokens)?;
     limits::check_tokens(&tokens)?;
+    let (tokens, clauses) = as_of::take(tokens).map_err(|e| parser_error(e, text))?;
     let mut parser =
         Parser::new(&PostgreSqlDialect {}).with_recursion_limit(RECURSION_DEPTH_MAX).with_tokens_with_locations(tokens);
-    let statements = parse_all(&mut parser, text)?;
+    let mut statements = parse_all(&mut parser, text)?;
+    clauses.put_into(statements.iter_mut().filter_map(Read::statement)).map_err(|misplaced| near(&misplaced, text))?;
     statements
         .into_iter()
         .map(|read| {
@@ -59,6 +65,15 @@ pub fn parse(text: &str) -> Result<Vec<Parsed>> {
 enum Read {
     Statement(Box<Statement>),
     Privileges(Privileges),
+}
+
+impl Read {
+    fn statement(&mut self) -> Option<&mut Statement> {
+        match self {
+            Self::Statement(statement) => Some(statement),
+            Self::Privileges(_) => None,
+        }
+    }
 }
 
 fn parse_all(parser: &mut Parser<'_>, text: &str) -> Result<Vec<Read>> {
@@ -198,8 +213,13 @@ mod tests {
     #[test]
     fn nesting_is_bounded() {
         let deep = format!("select {}1{}", "(".repeat(5_000), ")".repeat(5_000));
-        assert_eq!(parse(&deep).unwrap_err().sqlstate(), SqlState::STATEMENT_TOO_COMPLEX);
+        assert_eq!(parse(deep).unwrap_err().sqlstate(), SqlState::STATEMENT_TOO_COMPLEX);
         let many = "select 1;".repeat(STATEMENTS_PER_QUERY_MAX + 1);
-        assert_eq!(parse(&many).unwrap_err().sqlstate(), SqlState::STATEMENT_TOO_COMPLEX);
+        assert_eq!(parse(many).unwrap_err().sqlstate(), SqlState::STATEMENT_TOO_COMPLEX);
+        let error = parse(",".repeat(limits::TOKENS_MAX + 1)).unwrap_err();
+        assert_eq!(
+            (error.sqlstate(), error.message()),
+            (SqlState::STATEMENT_TOO_COMPLEX, "a query may have 200000 tokens")
+        );
     }
 }

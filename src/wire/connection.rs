@@ -5,96 +5,27 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::OwnedSemaphorePermit;
 
-use super::cancel::{Cancels, Registration};
+use super::cancel::Registration;
 use super::channel::{Channel, WRITE_BYTES};
 use super::encode::{EncodeOptions, Format, RowEncoder};
 use super::message::Frontend;
 use super::rows::{self, Interrupts};
-use super::tls::TlsIdentity;
+use super::shared::Shared;
 use super::{reply, startup};
 use crate::error::{Error, Result, SqlState};
-use crate::mesh::Mesh;
 use crate::session::{Executed, PortalState, Session, Status};
 use crate::statement;
 
+/// First word of FETCH's tag.
+pub(super) const FETCH: &str = "FETCH";
 /// How long a client may take to read the last words; one that does not read them is not waited for.
 const GOODBYE: Duration = Duration::from_secs(1);
-
-/// What a connection may take.
-#[derive(Clone, Debug)]
-pub struct Limits {
-    pub connections: usize,
-    pub connections_per_user: usize,
-    /// From the first byte to the end of authentication.
-    pub authentication: Duration,
-    /// Longest message of an authenticated client.
-    pub message_bytes: usize,
-}
-
-/// What all connections share.
-pub struct Shared {
-    pub mesh: Arc<Mesh>,
-    pub tls: Option<TlsIdentity>,
-    /// Clients must encrypt: the server listens beyond this machine.
-    pub require_tls: bool,
-    /// The server listens on loopback only, so the sample principals may log in.
-    pub loopback: bool,
-    /// Makes authentication of unknown users look like any other.
-    pub mock_secret: [u8; 32],
-    pub limits: Limits,
-    /// Settings that new sessions start with.
-    pub defaults: Vec<(&'static str, String)>,
-    /// Ceiling of `statement_timeout`; zero for none.
-    pub statement_timeout_max: Duration,
-    pub cancels: Arc<Cancels>,
-    pub sessions: Arc<Semaphore>,
-    pub users: UserCounts,
-    /// The server stops: idle connections end.
-    pub shutdown: CancellationToken,
-    /// The grace period is over: running statements end.
-    pub kill: CancellationToken,
-}
-
-/// How many sessions each user has.
-#[derive(Default)]
-pub struct UserCounts(Arc<Mutex<HashMap<String, usize>>>);
-
-/// A user's place among [`UserCounts`], given back when dropped.
-pub struct UserPlace {
-    user: String,
-    counts: Arc<Mutex<HashMap<String, usize>>>,
-}
-
-impl UserCounts {
-    pub fn take(&self, user: &str, max: usize) -> Option<UserPlace> {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(user.to_owned()).or_default();
-        if *count >= max {
-            return None;
-        }
-        *count += 1;
-        Some(UserPlace { user: user.to_owned(), counts: Arc::clone(&self.0) })
-    }
-}
-
-impl Drop for UserPlace {
-    fn drop(&mut self) {
-        let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = counts.get_mut(&self.user) {
-            *count -= 1;
-            if *count == 0 {
-                counts.remove(&self.user);
-            }
-        }
-    }
-}
 
 /// Serves one client until it leaves. `half_open` is its place among connections that are not authenticated yet.
 pub async fn serve(stream: TcpStream, peer: SocketAddr, shared: Arc<Shared>, half_open: OwnedSemaphorePermit) {
@@ -248,7 +179,10 @@ impl Connection {
 
     async fn simple_query(&mut self, text: &str) -> Result<()> {
         self.session.begin_simple_query();
-        let statements = statement::parse(text)?;
+        let timeout = self.session.settings().lock().statement_timeout();
+        let interrupts = Interrupts::new(&self.registration.handle, timeout, &self.shared.kill);
+        let parsing = statement::parse(text, &self.shared.mesh.engine);
+        let statements = interrupts.guard(&mut self.channel, parsing).await?;
         if statements.is_empty() {
             reply::empty_query(&mut self.channel.output);
             return Ok(());
@@ -283,7 +217,9 @@ impl Connection {
                     if let Some(schema) = &prepared.description.columns {
                         reply::row_description(&mut self.channel.output, schema, &formats);
                     }
-                    fetch(&mut self.channel, &mut self.session, &cursor, rows, &formats, &interrupts).await?;
+                    let sent =
+                        fetch(&mut self.channel, &mut self.session, &cursor, rows, &formats, &interrupts).await?;
+                    reply::command_complete(&mut self.channel.output, row_tag(FETCH, sent));
                 }
             }
             self.report_settings();
@@ -316,31 +252,34 @@ impl Connection {
     }
 }
 
-/// Sends rows of a cursor in these formats, and the tag of FETCH. The cursor keeps what is left.
+/// Sends rows of a cursor in these formats, and tells how many there were. The cursor keeps what is left.
 pub(super) async fn fetch(
     channel: &mut Channel,
     session: &mut Session,
-    cursor: &str,
+    name: &str,
     rows_max: Option<u64>,
     formats: &[i16],
     interrupts: &Interrupts<'_>,
-) -> Result<()> {
-    let mut sent = 0;
-    let state = std::mem::replace(&mut session.cursor(cursor)?.state, PortalState::Done);
-    if let PortalState::Suspended { mut rows, mut rest } = state {
-        let mut left = true;
-        if rows_max != Some(0) {
-            let encoder = encoder(session, &rows, formats)?;
-            let outcome =
-                rows::send(channel, &mut rows, &mut rest, &encoder, rows_max.unwrap_or(0), interrupts).await?;
-            (sent, left) = (outcome.rows, outcome.suspended);
-        }
-        if left {
-            session.cursor(cursor)?.state = PortalState::Suspended { rows, rest };
-        }
+) -> Result<u64> {
+    let cursor = session.cursor(name)?;
+    match &cursor.state {
+        PortalState::Suspended { .. } if rows_max != Some(0) => {}
+        PortalState::Suspended { .. } | PortalState::Finished(_) => return Ok(0),
+        PortalState::Ready | PortalState::Fetching { .. } | PortalState::Done => return Err(cannot_run(name)),
     }
-    reply::command_complete(&mut channel.output, format!("FETCH {sent}"));
-    Ok(())
+    let PortalState::Suspended { mut rows, mut rest } = std::mem::replace(&mut cursor.state, PortalState::Done) else {
+        return Ok(0);
+    };
+    let encoder = encoder(session, &rows, formats)?;
+    let sent = rows::send(channel, &mut rows, &mut rest, &encoder, rows_max.unwrap_or(0), interrupts).await?;
+    session.cursor(name)?.state =
+        if sent.suspended { PortalState::Suspended { rows, rest } } else { PortalState::Finished(rows.tag) };
+    Ok(sent.rows)
+}
+
+/// A command was done, and cannot be done twice.
+pub(super) fn cannot_run(portal: &str) -> Error {
+    Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, format!("portal \"{portal}\" cannot be run"))
 }
 
 /// An encoder for a result in the formats that Bind asked for.
@@ -364,9 +303,9 @@ pub(super) fn format(code: i16) -> Result<Format> {
     }
 }
 
-/// The tag of a statement that returned rows: only SELECT counts them.
+/// The tag of a statement that returned rows: SELECT and FETCH count them, SHOW and EXPLAIN do not.
 pub(super) fn row_tag(tag: &str, rows: u64) -> String {
-    if tag == "SELECT" { format!("SELECT {rows}") } else { tag.to_owned() }
+    if matches!(tag, "SELECT" | FETCH) { format!("{tag} {rows}") } else { tag.to_owned() }
 }
 
 fn shutting_down() -> Error {

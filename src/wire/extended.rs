@@ -2,10 +2,13 @@
 //!
 //! PostgreSQL 15, section 55.2.3 "Extended Query". Errors come back to `connection`, which ignores messages until Sync.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use datafusion::common::ScalarValue;
 
-use super::connection::{Connection, encoder, fetch, format, row_tag};
+use super::channel::Channel;
+use super::connection::{Connection, FETCH, cannot_run, encoder, fetch, format, row_tag};
 use super::decode::decode_parameter;
 use super::encode::Format;
 use super::message::{Frontend, Target};
@@ -13,7 +16,7 @@ use super::reply;
 use super::rows::{self, Interrupts};
 use super::types::{arrow_type, parameter_oid};
 use crate::error::{Error, Result, SqlState};
-use crate::session::{Executed, PortalState, Prepared};
+use crate::session::{Executed, PortalState, Prepared, Session};
 
 /// "The type is not given": the server finds it out (OID 0) or the client does not care (`unknown`, 705).
 const OPEN_TYPES: [u32; 2] = [0, 705];
@@ -129,15 +132,27 @@ impl Connection {
     async fn execute(&mut self, name: &str, rows_max: i32) -> Result<()> {
         let timeout = self.session.settings().lock().statement_timeout();
         let interrupts = Interrupts::new(&self.registration.handle, timeout, &self.shared.kill);
+        let rows_max = u64::try_from(rows_max).unwrap_or(0);
         let portal = self.session.portal(name)?;
-        let (formats, prepared) = (portal.formats.clone(), std::sync::Arc::clone(&portal.prepared));
+        let (formats, prepared) = (portal.formats.clone(), Arc::clone(&portal.prepared));
         let (mut result, mut rest) = match std::mem::replace(&mut portal.state, PortalState::Done) {
             PortalState::Suspended { rows, rest } => (rows, rest),
-            PortalState::Done => return self.executed_again(name, &prepared),
+            PortalState::Fetching { cursor, rows } => {
+                let (channel, session) = (&mut self.channel, &mut self.session);
+                return fetch_in_parts(channel, session, name, cursor, rows, rows_max, &interrupts).await;
+            }
+            // a query that was sent to its end has no more rows
+            PortalState::Finished(tag) => {
+                portal.state = PortalState::Finished(tag);
+                reply::command_complete(&mut self.channel.output, row_tag(tag, 0));
+                return Ok(());
+            }
+            PortalState::Done => return Err(cannot_run(name)),
             PortalState::Ready => {
                 let executed = interrupts.guard(&mut self.channel, self.session.execute_portal(name)).await?;
                 match executed {
                     None => {
+                        self.session.portal(name)?.state = PortalState::Ready;
                         reply::empty_query(&mut self.channel.output);
                         return Ok(());
                     }
@@ -150,8 +165,12 @@ impl Connection {
                         return Ok(());
                     }
                     Some(Executed::Fetch { cursor, rows }) => {
+                        let columns = self.session.cursor(&cursor)?.prepared.description.columns.clone();
+                        if let Some(columns) = columns {
+                            check_unchanged(&prepared, &columns)?;
+                        }
                         let (channel, session) = (&mut self.channel, &mut self.session);
-                        return fetch(channel, session, &cursor, rows, &formats, &interrupts).await;
+                        return fetch_in_parts(channel, session, name, cursor, rows, rows_max, &interrupts).await;
                     }
                     Some(Executed::Rows(mut rows)) => {
                         if let Some(notice) = rows.notice.take() {
@@ -164,29 +183,43 @@ impl Connection {
             }
         };
         let encoder = encoder(&self.session, &result, &formats)?;
-        let rows_max = u64::try_from(rows_max).unwrap_or(0);
         let sent = rows::send(&mut self.channel, &mut result, &mut rest, &encoder, rows_max, &interrupts).await?;
+        // COMMIT inside the same statement cannot happen, so the portal is still there
+        let portal = self.session.portal(name)?;
         if sent.suspended {
             reply::portal_suspended(&mut self.channel.output);
-            // COMMIT inside the same statement cannot happen, so the portal is still there
-            self.session.portal(name)?.state = PortalState::Suspended { rows: result, rest };
+            portal.state = PortalState::Suspended { rows: result, rest };
         } else {
             reply::command_complete(&mut self.channel.output, row_tag(result.tag, sent.rows));
+            portal.state = PortalState::Finished(result.tag);
         }
         Ok(())
     }
+}
 
-    /// A query that was fetched to its end has no more rows; a command cannot run twice.
-    fn executed_again(&mut self, name: &str, prepared: &Prepared) -> Result<()> {
-        if prepared.description.columns.is_none() {
-            return Err(Error::new(
-                SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE,
-                format!("portal \"{name}\" cannot be run"),
-            ));
-        }
-        reply::command_complete(&mut self.channel.output, "SELECT 0".to_owned());
-        Ok(())
+/// Runs a portal's FETCH, or goes on with it: up to `rows` of the cursor (`None`: all), `rows_max` at a time.
+async fn fetch_in_parts(
+    channel: &mut Channel,
+    session: &mut Session,
+    name: &str,
+    cursor: String,
+    rows: Option<u64>,
+    rows_max: u64,
+    interrupts: &Interrupts<'_>,
+) -> Result<()> {
+    let formats = session.portal(name)?.formats.clone();
+    let suspends = rows_max != 0 && rows.is_none_or(|rows| rows_max <= rows);
+    let wanted = if suspends { Some(rows_max) } else { rows };
+    let sent = fetch(channel, session, &cursor, wanted, &formats, interrupts).await?;
+    let portal = session.portal(name)?;
+    if suspends && sent == rows_max {
+        reply::portal_suspended(&mut channel.output);
+        portal.state = PortalState::Fetching { cursor, rows: rows.map(|rows| rows - sent) };
+    } else {
+        reply::command_complete(&mut channel.output, row_tag(FETCH, sent));
+        portal.state = PortalState::Finished(FETCH);
     }
+    Ok(())
 }
 
 /// What ParameterDescription says: the client's own types, and what was found out for the others.

@@ -1,7 +1,8 @@
 //! The only room that names pgwire: from bytes to messages and back.
 //!
 //! A connection starts in `startup` (TLS, authentication), lives in `connection` (simple and extended protocol) and sends
-//! rows through `rows` and `encode`. Message bodies from clients are taken apart by `message`.
+//! rows through `rows` and `encode`. Message bodies from clients are taken apart by `message`. What all connections
+//! share is in `shared`.
 
 pub mod cancel;
 mod channel;
@@ -13,8 +14,10 @@ pub mod message;
 mod reply;
 mod rows;
 pub mod scram;
+mod shared;
 mod startup;
 pub mod tls;
 pub mod types;
 
-pub use connection::{Limits, Shared, UserCounts, refuse, serve};
+pub use connection::{refuse, serve};
+pub use shared::{Limits, Shared, UserCounts};

@@ -13,10 +13,10 @@ use tokio_rustls::TlsAcceptor;
 
 use super::cancel::{LONG_SECRET_BYTES, Registration, SHORT_SECRET_BYTES};
 use super::channel::{Channel, Stream};
-use super::connection::{Shared, UserPlace};
 use super::message::{AUTHENTICATION_BYTES_MAX, Body, Frontend, Initial};
 use super::reply;
 use super::scram::{self, Exchange};
+use super::shared::{Shared, UserPlace};
 use super::tls::ALPN_POSTGRESQL;
 use crate::catalog::model::ScramVerifier;
 use crate::catalog::verifier::password_matches;

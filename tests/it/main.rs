@@ -2,13 +2,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where something is not as it should be, helpers included")]
 
+mod attacks;
 mod audit;
+mod binary;
 mod break_glass;
 mod discovery;
 mod encoding;
 mod freshness;
 mod grants;
+mod large_texts;
 mod limits;
+mod masks;
+mod portals;
 mod postgres;
 mod protocol;
 mod raw;
@@ -20,3 +25,4 @@ mod tidy;
 mod tls;
 mod tokio_client;
 mod transactions;
+mod twin;

@@ -1,7 +1,7 @@
 //! A real PostgreSQL beside the tests, to compare with.
 //!
-//! It owns finding the binaries, one instance per test binary in a temporary folder, and a raw protocol client that
-//! shows the bytes of each value. Where no PostgreSQL is installed it says so and counts the skipped tests.
+//! It owns finding the binaries, one instance per test binary in a temporary folder, conversations held with both, and a raw
+//! protocol client that shows the bytes of each value. Where no PostgreSQL is installed it says so and counts the skipped tests.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -12,6 +12,10 @@ use std::sync::{Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+use crate::binary::after_this_process;
+use crate::raw::{self, Login, Stream};
+use crate::serving::shared;
 
 /// How many tests had no PostgreSQL to compare with.
 pub static SKIPPED: AtomicU64 = AtomicU64::new(0);
@@ -34,6 +38,23 @@ pub fn instance() -> Option<&'static Postgres> {
         eprintln!("skipped: no PostgreSQL found ({count} tests so far)");
     }
     found
+}
+
+/// A client of either server.
+pub type Anyone = raw::Client<Box<dyn Stream>>;
+
+/// Holds a conversation with pgmesh, and the same one with PostgreSQL.
+pub async fn everywhere(conversation: impl AsyncFn(&mut Anyone)) {
+    let mut mesh =
+        raw::Client::over(Box::new(tokio::net::TcpStream::connect(shared().address).await.unwrap()) as Box<dyn Stream>);
+    mesh.startup(&Login::sample("sales_analyst")).await.unwrap();
+    conversation(&mut mesh).await;
+    let Some(postgres) = instance() else { return };
+    let stream: Box<dyn Stream> = Box::new(tokio::net::UnixStream::connect(postgres.socket()).await.unwrap());
+    let mut original = raw::Client::over(stream);
+    original.startup(&Login { database: "postgres", ..Login::sample("postgres") }).await.unwrap();
+    eprintln!("the same with PostgreSQL");
+    conversation(&mut original).await;
 }
 
 impl Postgres {
@@ -83,22 +104,11 @@ fn start() -> Option<Postgres> {
     Some(Postgres { sockets: folder.path().to_owned(), _folder: folder })
 }
 
-/// Statics are not dropped, so a shell waits for this process to end and then stops the server and removes its folder.
+/// Ends with this process, its folder included.
 fn stop_at_exit(server: Child, data: &Path) {
     static SERVER: Mutex<Option<Child>> = Mutex::new(None);
-    let script = format!(
-        "while kill -0 {} 2>/dev/null; do sleep 0.2; done; kill -QUIT {}; sleep 1; rm -rf '{}'",
-        std::process::id(),
-        server.id(),
-        data.parent().unwrap().display()
-    );
-    let watch = Command::new("setsid")
-        .args(["sh", "-c", &script])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn();
-    assert!(watch.is_ok(), "the watcher starts");
+    let folder = data.parent().unwrap().display();
+    after_this_process(&format!("kill -QUIT {}; sleep 1; rm -rf '{folder}'", server.id()));
     *SERVER.lock().unwrap() = Some(server);
 }
 

@@ -5,29 +5,12 @@
 
 use std::time::Duration;
 
-use tokio::net::{TcpStream, UnixStream};
-
-use crate::postgres;
+use crate::postgres::everywhere;
 use crate::raw::{
-    Client, Login, Message, Stream, bind, bind_with, close, describe, execute, flush, message, parse, query, request,
-    run, startup_packet, sync,
+    Client, Login, Message, bind, bind_with, close, describe, execute, flush, message, parse, query, request, run,
+    startup_packet, sync,
 };
 use crate::serving::shared;
-
-type Anyone = Client<Box<dyn Stream>>;
-
-/// Holds a conversation with pgmesh, and the same one with PostgreSQL.
-async fn everywhere(conversation: impl AsyncFn(&mut Anyone)) {
-    let mut mesh = Client::over(Box::new(TcpStream::connect(shared().address).await.unwrap()) as Box<dyn Stream>);
-    mesh.startup(&Login::sample("sales_analyst")).await.unwrap();
-    conversation(&mut mesh).await;
-    let Some(postgres) = postgres::instance() else { return };
-    let stream: Box<dyn Stream> = Box::new(UnixStream::connect(postgres.socket()).await.unwrap());
-    let mut original = Client::over(stream);
-    original.startup(&Login { database: "postgres", ..Login::sample("postgres") }).await.unwrap();
-    eprintln!("the same with PostgreSQL");
-    conversation(&mut original).await;
-}
 
 async fn mesh() -> Client {
     Client::connect(shared().address, "sales_analyst").await
@@ -222,87 +205,6 @@ async fn savepoints_bring_a_failed_transaction_back() {
         assert_eq!(
             c.query("rollback to a").await,
             ["Error 25P01 ROLLBACK TO SAVEPOINT can only be used in transaction blocks", "Ready I"]
-        );
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_portal_is_fetched_in_parts_inside_a_transaction() {
-    everywhere(async |c| {
-        c.query("begin").await;
-        assert_eq!(
-            c.say(&[
-                parse("five", "select * from (values (1), (2), (3), (4), (5)) as t (n) order by n", &[]),
-                bind("p", "five", &[]),
-                execute("p", 2),
-                sync()
-            ])
-            .await,
-            ["ParseComplete", "BindComplete", "Row 1", "Row 2", "Suspended", "Ready T"]
-        );
-        // another statement may run in between
-        assert_eq!(c.rows("select 7 as seven").await, ["7"]);
-        assert_eq!(c.say(&[execute("p", 2), sync()]).await, ["Row 3", "Row 4", "Suspended", "Ready T"]);
-        assert_eq!(c.say(&[execute("p", 0), sync()]).await, ["Row 5", "Complete SELECT 1", "Ready T"]);
-        assert_eq!(c.say(&[execute("p", 0), sync()]).await, ["Complete SELECT 0", "Ready T"]);
-        assert_eq!(c.say(&[close(b'P', "p"), sync()]).await, ["CloseComplete", "Ready T"]);
-        assert_eq!(c.say(&[execute("p", 0), sync()]).await, ["Error 34000 portal \"p\" does not exist", "Ready E"]);
-        c.query("rollback").await;
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn exactly_as_many_rows_as_there_are_still_suspend() {
-    everywhere(async |c| {
-        c.query("begin").await;
-        assert_eq!(
-            c.say(&[parse("", "values (1), (2)", &[]), bind("p", "", &[]), execute("p", 2), execute("p", 2), sync()])
-                .await,
-            ["ParseComplete", "BindComplete", "Row 1", "Row 2", "Suspended", "Complete SELECT 0", "Ready T"]
-        );
-        c.query("commit").await;
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn portals_end_with_their_transaction() {
-    everywhere(async |c| {
-        let gone = "Error 34000 portal \"p\" does not exist";
-        c.say(&[parse("s", "values (1), (2)", &[]), bind("p", "s", &[]), execute("p", 1), sync()]).await;
-        assert_eq!(c.say(&[execute("p", 1), sync()]).await, [gone, "Ready I"]);
-        c.query("begin").await;
-        c.say(&[bind("p", "s", &[]), execute("p", 1), sync()]).await;
-        c.query("commit").await;
-        assert_eq!(c.say(&[execute("p", 1), sync()]).await, [gone, "Ready I"]);
-        // the unnamed portal goes with the next simple query too
-        c.query("begin").await;
-        c.say(&[bind("", "s", &[]), execute("", 1), sync()]).await;
-        c.query("select 1").await;
-        assert_eq!(c.say(&[execute("", 1), sync()]).await, ["Error 34000 portal \"\" does not exist", "Ready E"]);
-        c.query("rollback").await;
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_portals_name_is_taken_until_it_is_closed() {
-    everywhere(async |c| {
-        c.query("begin").await;
-        c.say(&[parse("s", "select 1 as one", &[]), bind("p", "s", &[]), bind("", "s", &[]), sync()]).await;
-        assert_eq!(c.say(&[bind("", "s", &[]), sync()]).await, ["BindComplete", "Ready T"]);
-        assert_eq!(
-            c.say(&[close(b'P', "p"), bind("p", "s", &[]), sync()]).await,
-            ["CloseComplete", "BindComplete", "Ready T"]
-        );
-        assert_eq!(c.say(&[bind("p", "s", &[]), sync()]).await, ["Error 42P03 cursor \"p\" already exists", "Ready E"]);
-        c.query("rollback").await;
-        // closing what is not there is no error
-        assert_eq!(
-            c.say(&[close(b'P', "never"), close(b'S', "never"), sync()]).await,
-            ["CloseComplete", "CloseComplete", "Ready I"]
         );
     })
     .await;
@@ -581,15 +483,6 @@ async fn a_rollback_restores_settings_and_a_commit_keeps_them() {
 }
 
 #[tokio::test]
-async fn an_error_undoes_the_whole_simple_query() {
-    everywhere(async |c| {
-        c.query("set extra_float_digits = 3; select 1/0").await;
-        assert_eq!(c.rows("show extra_float_digits").await, ["1"]);
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn set_config_and_current_setting() {
     everywhere(async |c| {
         assert_eq!(c.rows("select set_config('extra_float_digits', '3', false)").await, ["3"]);
@@ -785,19 +678,4 @@ async fn a_startup_message_without_a_user_is_refused() {
         client.receive().await.unwrap().line(),
         "Error 28000 no PostgreSQL user name specified in startup packet"
     );
-}
-
-#[tokio::test]
-async fn a_simple_query_and_a_pipeline_are_one_moment() {
-    let mut client = Client::connect(shared().address, "sales_analyst").await;
-    let rows = |lines: Vec<String>| lines.into_iter().filter(|line| line.starts_with("Row")).collect::<Vec<_>>();
-    let simple = rows(client.query("select now(); select now()").await);
-    assert_eq!((simple.len(), &simple[0]), (2, &simple[1]));
-    let pipeline = [run("select now()"), run("select now()"), sync()];
-    let pipeline = rows(client.say(&pipeline).await);
-    assert_eq!((pipeline.len(), &pipeline[0]), (2, &pipeline[1]));
-    assert_ne!(simple[0], pipeline[0], "the next one is another moment");
-    // a block that begins in a query takes the query's moment along
-    let block = rows(client.query("select now(); begin; select now(); commit; select now()").await);
-    assert_eq!(block[0], block[1]);
 }

@@ -1,4 +1,5 @@
-//! Servers in this process: one that most tests share, and others with options of their own.
+//! Servers in this process, or of the binary that is to be tested: one that most tests share, and others with options of
+//! their own.
 //!
 //! It starts and stops them and notes their panics; what is asked of them is the business of the tests.
 
@@ -14,6 +15,8 @@ use pgmesh::server::Server;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
+use crate::binary::{self, Process};
+
 /// Nothing here takes longer, even in a debug build on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -23,11 +26,14 @@ static PANICS: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
 /// A server that runs until it is dropped.
 pub struct Serving {
     pub address: SocketAddr,
-    thread_name: String,
-    stop: CancellationToken,
-    thread: Option<JoinHandle<()>>,
+    running: Running,
     /// What the server keeps is gone with it, unless the test says where it is kept.
     _state: Option<TempDir>,
+}
+
+enum Running {
+    Here { thread_name: String, stop: CancellationToken, thread: Option<JoinHandle<()>> },
+    Apart(Process),
 }
 
 /// The server over the sample mesh, with all defaults, that tests share when they change nothing.
@@ -52,11 +58,15 @@ pub fn repository() -> PathBuf {
 impl Serving {
     pub fn start(mut config: Config) -> Self {
         static NEXT: AtomicUsize = AtomicUsize::new(1);
-        note_panics();
         let state = config.state.is_none().then(|| TempDir::new().unwrap());
         if let Some(folder) = &state {
             config.state = Some(folder.path().to_string_lossy().into_owned());
         }
+        if let Some(binary) = binary::given() {
+            let (process, address) = Process::start(&binary, &config);
+            return Self { address, running: Running::Apart(process), _state: state };
+        }
+        note_panics();
         let thread_name = format!("served-{}", NEXT.fetch_add(1, Ordering::Relaxed));
         let stop = CancellationToken::new();
         let (said, heard) = mpsc::channel();
@@ -75,18 +85,26 @@ impl Serving {
             });
         });
         let address = heard.recv_timeout(PATIENCE).unwrap();
-        Self { address, thread_name, stop, thread: Some(thread.unwrap()), _state: state }
+        Self { address, running: Running::Here { thread_name, stop, thread: Some(thread.unwrap()) }, _state: state }
     }
 
     /// What panicked in this server so far.
     pub fn panics(&self) -> Vec<String> {
-        let panics = PANICS.lock().unwrap_or_else(PoisonError::into_inner);
-        panics.iter().filter(|(thread, _)| *thread == self.thread_name).map(|(_, what)| what.clone()).collect()
+        match &self.running {
+            Running::Here { thread_name, .. } => {
+                let panics = PANICS.lock().unwrap_or_else(PoisonError::into_inner);
+                panics.iter().filter(|(thread, _)| thread == thread_name).map(|(_, what)| what.clone()).collect()
+            }
+            Running::Apart(process) => process.panics(),
+        }
     }
 
     /// Begins to drain; the server is gone when it is dropped.
     pub fn drain(&self) {
-        self.stop.cancel();
+        match &self.running {
+            Running::Here { stop, .. } => stop.cancel(),
+            Running::Apart(process) => process.terminate(),
+        }
     }
 }
 
@@ -94,10 +112,13 @@ impl Drop for Serving {
     fn drop(&mut self) {
         // tables that are being opened when the runtime ends panic inside the library that reads their logs
         let panics = self.panics();
-        self.stop.cancel();
-        let ended = self.thread.take().map(JoinHandle::join);
+        self.drain();
+        let ended_well = match &mut self.running {
+            Running::Here { thread, .. } => matches!(thread.take().map(JoinHandle::join), None | Some(Ok(()))),
+            Running::Apart(process) => process.ended(),
+        };
         if !std::thread::panicking() {
-            assert!(matches!(ended, None | Some(Ok(()))), "the server panicked");
+            assert!(ended_well, "the server panicked");
             assert_eq!(panics, Vec::<String>::new());
         }
     }

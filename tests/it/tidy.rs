@@ -98,7 +98,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 ];
 
 /// The crates that only one room may name.
-const OWNED_CRATES: &[(&str, &str)] = &[("pgwire", "wire"), ("deltalake", "delta")];
+const OWNED_CRATES: &[(&str, &str)] = &[("pgwire", "wire"), ("deltalake", "delta"), ("delta_kernel", "delta")];
 
 /// Longer files tell two stories.
 const LINES_MAX: usize = 900;

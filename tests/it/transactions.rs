@@ -7,27 +7,11 @@ use std::time::Duration;
 use datafusion::arrow::compute::concat_batches;
 use datafusion::prelude::SessionContext;
 use deltalake::protocol::SaveMode;
-use tokio::net::{TcpStream, UnixStream};
 use url::Url;
 
-use crate::postgres;
-use crate::raw::{Client, Login, Stream, bind, close, execute, flush, parse, query, run, sync};
+use crate::postgres::everywhere;
+use crate::raw::{Client, bind, close, execute, flush, parse, query, run, sync};
 use crate::serving::{Serving, config, eventually, repository, shared};
-
-type Anyone = Client<Box<dyn Stream>>;
-
-/// Holds a conversation with pgmesh, and the same one with PostgreSQL.
-async fn everywhere(conversation: impl AsyncFn(&mut Anyone)) {
-    let mut mesh = Client::over(Box::new(TcpStream::connect(shared().address).await.unwrap()) as Box<dyn Stream>);
-    mesh.startup(&Login::sample("sales_analyst")).await.unwrap();
-    conversation(&mut mesh).await;
-    let Some(postgres) = postgres::instance() else { return };
-    let stream: Box<dyn Stream> = Box::new(UnixStream::connect(postgres.socket()).await.unwrap());
-    let mut original = Client::over(stream);
-    original.startup(&Login { database: "postgres", ..Login::sample("postgres") }).await.unwrap();
-    eprintln!("the same with PostgreSQL");
-    conversation(&mut original).await;
-}
 
 fn rows(lines: &[String]) -> Vec<&str> {
     lines.iter().filter_map(|line| line.strip_prefix("Row ")).collect()

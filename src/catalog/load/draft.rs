@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use crate::catalog::model::{
     AccessPolicy, Defaults, Dialect, Discoverable, Domain, DomainName, Gate, Governance, Mesh, Policy, Problem,
-    Product, ProductId, Sla, User, sql_name,
+    Product, ProductId, Sla, SourcePlace, User, sql_name,
 };
 use crate::catalog::yaml::{Field, Map, Mark, Place, Text};
 
@@ -208,6 +208,7 @@ pub fn default_governance(defaults: &Defaults) -> Governance {
         masks: Vec::new(),
         gate: defaults.gate,
         retention: None,
+        place: SourcePlace::default(),
     }
 }
 

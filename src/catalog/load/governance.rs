@@ -16,8 +16,14 @@ const METHODS: &[(&str, MaskMethod)] = &[
     ("hash", MaskMethod::Hash),
     ("null", MaskMethod::Null),
     ("redact", MaskMethod::Redact),
-    ("partial", MaskMethod::Partial),
+    ("partial", MaskMethod::PARTIAL),
 ];
+
+const MASK_KEYS: &[&str] =
+    &["column", "using", "expression", "show_first", "show_last", "unless_groups", "unlessGroups"];
+
+/// The most characters that `using: partial` may show at each end.
+const PARTIAL_SHOWN_MAX: u8 = 16;
 
 /// The prefix of our own custom properties in ODPS and ODCS files.
 const PREFIX: &str = "pgmesh.";
@@ -60,6 +66,10 @@ fn read<'a>(get: impl Fn(&str) -> Option<Field<'a>>, defaults: &Defaults) -> (Go
         governance.gate = value;
     }
     governance.retention = get("retention").and_then(|field| field.text()).map(|text| text.text);
+    // Its expressions are told of at the first of them that is there.
+    if let Some(first) = ["row_filter", "masks", "row_domain_column"].iter().find_map(|key| get(key)) {
+        governance.place = first.findings().place(first.mark()).into();
+    }
     if let Some((field, text)) = get("row_domain_column").and_then(|field| Some((field, field.text()?))) {
         claims.push(claim(field.findings(), &text, "row_domain_column"));
         governance.row_domain_column = Some(text.text);
@@ -79,26 +89,27 @@ fn read<'a>(get: impl Fn(&str) -> Option<Field<'a>>, defaults: &Defaults) -> (Go
     (governance, claims)
 }
 
-/// A boolean SQL expression with the columns that it names.
+/// A SQL expression with the columns that it names.
 pub fn row_filter(field: Field<'_>) -> Option<(String, Vec<String>)> {
     let text = field.text()?;
     match expression_columns(&text.text) {
         Ok(columns) => Some((text.text, columns)),
         Err(message) => {
-            field.error(format!("`{}` is no boolean SQL expression: {message}", field.name()));
+            field.error(format!("`{}` is no SQL expression: {message}", field.name()));
             None
         }
     }
 }
 
-/// A list of `{column, using, unless_groups}`.
+/// A list of `{column, using, unless_groups}`; `expression` in place of `using` computes the masked value, and
+/// `show_first` and `show_last` say how much `partial` shows.
 pub fn masks(field: Field<'_>) -> (Vec<Mask>, Vec<Claim>) {
     let mut masks = Vec::new();
     let mut claims = Vec::new();
     for item in field.list() {
-        let Some(map) = item.map(&["column", "using", "unless_groups", "unlessGroups"]) else { continue };
+        let Some(map) = item.map(MASK_KEYS) else { continue };
         let column = map.required("column").and_then(|field| field.text());
-        let using = map.get_or_null("using").or_else(|| map.required("using")).and_then(method);
+        let using = method(&map, &mut claims);
         let mut unless_groups = map.texts("unless_groups");
         unless_groups.extend(map.texts("unlessGroups"));
         if let (Some(column), Some(using)) = (column, using) {
@@ -109,9 +120,33 @@ pub fn masks(field: Field<'_>) -> (Vec<Mask>, Vec<Claim>) {
     (masks, claims)
 }
 
-/// `using: null` means the method of that name, although YAML reads the bare word as nothing.
-fn method(field: Field<'_>) -> Option<MaskMethod> {
-    field.choice(METHODS)
+fn method(map: &Map<'_>, claims: &mut Vec<Claim>) -> Option<MaskMethod> {
+    let shown = ["show_first", "show_last"].map(|key| map.get_filled(key));
+    let using = if let Some(field) = map.get_filled("expression") {
+        if let Some(using) = map.get_filled("using") {
+            using.error("a mask has either `using` or `expression`");
+        }
+        let (text, columns) = row_filter(field)?;
+        let at = field.findings().place(field.mark());
+        claims.extend(columns.into_iter().map(|column| Claim { column, who: "mask", at: at.clone() }));
+        MaskMethod::Expression(text)
+    } else {
+        // `using: null` means the method of that name, although YAML reads the bare word as nothing.
+        map.get_or_null("using").or_else(|| map.required("using"))?.choice(METHODS)?
+    };
+    let MaskMethod::Partial { first, last } = using else {
+        shown.into_iter().flatten().for_each(|field| field.error("only `using: partial` shows a part"));
+        return Some(using);
+    };
+    let [first, last] = [(0, first), (1, last)].map(|(which, default)| {
+        let Some(field) = shown.get(which).copied().flatten() else { return Some(default) };
+        let count = field.scalar()?.text.parse().ok().filter(|count| *count <= PARTIAL_SHOWN_MAX);
+        if count.is_none() {
+            field.error(format!("`{}` is a number from 0 to {PARTIAL_SHOWN_MAX}", field.name()));
+        }
+        count
+    });
+    Some(MaskMethod::Partial { first: first?, last: last? })
 }
 
 fn claim(findings: &Findings, column: &Text, who: &'static str) -> Claim {

@@ -2,8 +2,8 @@
 //! checked for its key and otherwise left to those who read the contract.
 
 use crate::catalog::model::{
-    Attribute, CheckKind, CheckSeverity, Column, Condition, DecisionRule, Dialect, Effect, OutputPort, Policy,
-    PolicyScope, QualityCheck, Test,
+    Attribute, CheckKind, CheckSeverity, Column, Condition, DecisionRule, Dialect, Effect, Mode, OutputPort, Policy,
+    PolicyScope, QualityCheck, SourcePlace, Test,
 };
 use crate::catalog::units::parse_duration;
 use crate::catalog::yaml::{Field, Map, Place, Text};
@@ -598,7 +598,9 @@ fn permit_group(draft: &Draft, group: String) -> DecisionRule {
         ]],
         discover: true,
         read: true,
+        mode: Mode::Permissive,
         row_filter: None,
         masks: Vec::new(),
+        place: SourcePlace::default(),
     }
 }

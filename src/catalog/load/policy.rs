@@ -3,17 +3,19 @@
 //! It reads policies from YAML or JSON and decides nothing. A policy with any error has no rules at all, so that it denies:
 //! half a policy could permit what the other half forbids.
 
-use crate::catalog::model::{Attribute, Condition, DecisionRule, Effect, Policy, PolicyScope, Test};
+use crate::catalog::model::{Attribute, Condition, DecisionRule, Effect, Mode, Policy, PolicyScope, Test};
 use crate::catalog::yaml::{Field, Map, Place};
 
 use super::PolicyDraft;
 use super::governance;
 
 const KEYS: &[&str] = &["apiVersion", "kind", "id", "version", "name", "description", "decisionRules"];
-const RULE_KEYS: &[&str] = &["id", "kind", "description", "effect", "dnfCondition", "actions", "rowFilter", "masks"];
+const RULE_KEYS: &[&str] =
+    &["id", "kind", "description", "effect", "dnfCondition", "actions", "mode", "rowFilter", "masks"];
 const CONDITION_KEYS: &[&str] =
     &["attributeName", "attributeValueIncludes", "attributeValueIncludedIn", "attributeValueExcludes"];
 const EFFECTS: &[(&str, Effect)] = &[("Permit", Effect::Permit), ("Deny", Effect::Deny)];
+const MODES: &[(&str, Mode)] = &[("permissive", Mode::Permissive), ("restrictive", Mode::Restrictive)];
 const TESTS: [(&str, Test); 3] = [
     ("attributeValueIncludes", Test::Includes),
     ("attributeValueIncludedIn", Test::IncludedIn),
@@ -71,10 +73,28 @@ fn decision_rule(field: Field<'_>, mentions: &mut Vec<Mention>) -> Option<Decisi
     let row_filter = map.get_filled("rowFilter").and_then(governance::row_filter).map(|(text, _)| text);
     let masks = map.get_filled("masks").map(|masks| governance::masks(masks).0).unwrap_or_default();
     let effect = effect?;
-    if effect == Effect::Deny && (row_filter.is_some() || !masks.is_empty()) {
+    let holds_back = row_filter.is_some() || !masks.is_empty();
+    if effect == Effect::Deny && holds_back {
         field.error("a Deny rule takes no rowFilter and no masks: it denies all rows");
     }
-    Some(DecisionRule { effect, dnf: dnf?, discover, read, row_filter, masks })
+    let mode = map.get_filled("mode").map_or(Some(Mode::default()), |mode| mode.choice(MODES))?;
+    if mode == Mode::Restrictive {
+        restrictive(field, &map, effect, holds_back);
+    }
+    let place = field.findings().place(field.mark()).into();
+    Some(DecisionRule { effect, dnf: dnf?, discover, read, mode, row_filter, masks, place })
+}
+
+/// A restrictive rule narrows what others permit, so without a filter or a mask it would say nothing.
+fn restrictive(field: Field<'_>, map: &Map<'_>, effect: Effect, holds_back: bool) {
+    if effect == Effect::Deny {
+        field.error("a Deny rule has no mode: it wins over every Permit");
+    } else if !holds_back {
+        field.error("a restrictive rule needs a rowFilter or masks");
+    }
+    if let Some(actions) = map.get_filled("actions") {
+        actions.error("a restrictive rule takes no actions: it is about reading");
+    }
 }
 
 /// An OR of ANDs.

@@ -377,7 +377,7 @@ fn every_error_of_a_contract_is_reported_at_its_place() {
             "17:42: error: this address carries a secret (name the credentials with `credentials: NAME` and keep the secret out)",
             "19:5: error: unknown key `acces_policy` in `governance` (did you mean `access_policy`?)",
             "20:11: error: `gate` cannot be `maybe` (known: block, warn, off)",
-            "21:17: error: `row_filter` is no boolean SQL expression: sql parser error: Expected: an expression, found: EOF",
+            "21:17: error: `row_filter` is no SQL expression: sql parser error: Expected: an expression, found: EOF",
             "22:24: error: the row_domain_column names the column `idd`, which the schema does not declare (did you mean `id`?)",
             "23:35: error: `using` cannot be `sha1` (known: hash, null, redact, partial)",
             "24:49: error: the quality check names the column `ID`, which the schema does not declare (did you mean `id`?)",

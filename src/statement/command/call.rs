@@ -191,7 +191,7 @@ pub async fn execute(call: &Call, parameters: &[ScalarValue], context: &Context)
         Runs::Request => requests::file(text(&first), text(&second), context).await?,
         Runs::Approve => {
             let zone = *context.settings.lock().time_zone();
-            let until = expiry::of_value(&second, chrono::Utc::now(), &zone)?;
+            let until = expiry::of_value(&second, chrono::Utc::now(), zone)?;
             requests::decide(number(&first)?, Verdict::Approve(until), context).await?
         }
         Runs::Deny => {

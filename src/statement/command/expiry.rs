@@ -5,11 +5,12 @@
 use chrono::{DateTime, Days, Months, SubsecRound, TimeDelta, Utc};
 use datafusion::arrow::array::types::IntervalMonthDayNano;
 use datafusion::arrow::compute::kernels::cast_utils::{
-    IntervalParseConfig, IntervalUnit, parse_interval_month_day_nano_config, string_to_datetime,
+    IntervalParseConfig, IntervalUnit, parse_interval_month_day_nano_config,
 };
 use datafusion::common::ScalarValue;
 
 use crate::error::{Error, Result, SqlState};
+use crate::settings::moment;
 use crate::settings::time_zone::TimeZone;
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
@@ -18,13 +19,9 @@ const MICROS_PER_DAY: i64 = 86_400_000_000;
 ///
 /// # Errors
 /// `22007` when it is neither, `22008` when it does not fit, `22023` when it is not in the future.
-pub fn of_text(text: &str, now: DateTime<Utc>, zone: &TimeZone) -> Result<DateTime<Utc>> {
+pub fn of_text(text: &str, now: DateTime<Utc>, zone: TimeZone) -> Result<DateTime<Utc>> {
     let text = text.trim();
-    let instant = match zone {
-        TimeZone::Named(zone) => string_to_datetime(zone, text).map(|time| time.to_utc()),
-        TimeZone::Fixed(offset) => string_to_datetime(offset, text).map(|time| time.to_utc()),
-    };
-    if let Ok(instant) = instant {
+    if let Some(instant) = moment::parse(text, &zone) {
         return in_future(instant, now);
     }
     // a bare number is seconds, as in PostgreSQL
@@ -43,7 +40,7 @@ pub fn of_text(text: &str, now: DateTime<Utc>, zone: &TimeZone) -> Result<DateTi
 ///
 /// # Errors
 /// As of a text; `22023` for values of other types.
-pub fn of_value(value: &ScalarValue, now: DateTime<Utc>, zone: &TimeZone) -> Result<Option<DateTime<Utc>>> {
+pub fn of_value(value: &ScalarValue, now: DateTime<Utc>, zone: TimeZone) -> Result<Option<DateTime<Utc>>> {
     if value.is_null() {
         return Ok(None);
     }
@@ -51,10 +48,10 @@ pub fn of_value(value: &ScalarValue, now: DateTime<Utc>, zone: &TimeZone) -> Res
         return of_text(text, now, zone).map(Some);
     }
     let (micros, is_local) = match value {
-        ScalarValue::TimestampSecond(Some(seconds), zone) => (seconds.checked_mul(1_000_000), zone.is_none()),
-        ScalarValue::TimestampMillisecond(Some(millis), zone) => (millis.checked_mul(1_000), zone.is_none()),
-        ScalarValue::TimestampMicrosecond(Some(micros), zone) => (Some(*micros), zone.is_none()),
-        ScalarValue::TimestampNanosecond(Some(nanos), zone) => (Some(nanos.div_euclid(1_000)), zone.is_none()),
+        ScalarValue::TimestampSecond(Some(seconds), own) => (seconds.checked_mul(1_000_000), own.is_none()),
+        ScalarValue::TimestampMillisecond(Some(millis), own) => (millis.checked_mul(1_000), own.is_none()),
+        ScalarValue::TimestampMicrosecond(Some(micros), own) => (Some(*micros), own.is_none()),
+        ScalarValue::TimestampNanosecond(Some(nanos), own) => (Some(nanos.div_euclid(1_000)), own.is_none()),
         ScalarValue::Date32(Some(days)) => (i64::from(*days).checked_mul(MICROS_PER_DAY), true),
         ScalarValue::IntervalMonthDayNano(Some(interval)) => return in_future(after(now, *interval)?, now).map(Some),
         _ => {
@@ -74,7 +71,7 @@ fn in_future(instant: DateTime<Utc>, now: DateTime<Utc>) -> Result<DateTime<Utc>
         return Ok(instant);
     }
     Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "expires must lie in the future")
-        .detail(format!("It says {}.", instant.format("%Y-%m-%d %H:%M:%S%.f UTC")))
+        .detail(format!("It says {}.", moment::show(instant)))
         .hint("REVOKE takes access away at once."))
 }
 
@@ -102,7 +99,7 @@ mod tests {
     }
 
     fn read(text: &str, zone: &str) -> String {
-        match of_text(text, noon(), &TimeZone::parse(zone).unwrap()) {
+        match of_text(text, noon(), TimeZone::parse(zone).unwrap()) {
             Ok(end) => end.format("%Y-%m-%d %H:%M:%S%.f").to_string(),
             Err(error) => error.sqlstate().code().to_owned(),
         }
@@ -115,6 +112,7 @@ mod tests {
             (" 2027-01-31 12:30:00 ", "2027-01-31 12:30:00"),
             ("2027-01-31 12:30", "2027-01-31 12:30:00"),
             ("2027-01-31T12:30:00.5Z", "2027-01-31 12:30:00.500"),
+            ("2027-01-31 12:30 Asia/Tokyo", "2027-01-31 03:30:00"),
             ("2027-01-31 12:30:00+02", "2027-01-31 10:30:00"),
             ("2027-01-31 12:30:00+02:00", "2027-01-31 10:30:00"),
             ("2027-01-31 12:30:00.123456789", "2027-01-31 12:30:00.123456"),
@@ -143,7 +141,7 @@ mod tests {
     #[test]
     fn values_of_other_types() {
         let zone = TimeZone::parse("Europe/Berlin").unwrap();
-        let read = |value: ScalarValue| of_value(&value, noon(), &zone);
+        let read = |value: ScalarValue| of_value(&value, noon(), zone);
         let in_an_hour = (noon() + TimeDelta::hours(1)).timestamp_micros();
         let utc = Some("UTC".into());
         assert_eq!(read(ScalarValue::Null).unwrap(), None);

@@ -81,6 +81,7 @@ mod tests {
     use futures::TryStreamExt;
 
     use super::*;
+    use crate::access::scope::Reader;
     use crate::access::{CompiledScope, Principal, ReadScope, RowRule, SecuredTable, secure};
 
     /// Rows (1, 'n1'), …; who reads the whole table, or only those rows with `x <= visible`.
@@ -96,10 +97,11 @@ mod tests {
         let frame = writer.read_parquet(file.to_str().unwrap(), ParquetReadOptions::default()).await.unwrap();
         let raw: Arc<dyn TableProvider> = frame.into_view();
         let filter = visible.map(|visible| RowRule::Filter { text: format!("x <= {visible}") });
-        let scope = ReadScope { row_rules: filter.into_iter().collect(), hidden_columns: Vec::new() };
+        let scope = ReadScope { row_rules: filter.into_iter().collect(), masks: Vec::new() };
         let ann =
             Principal { name: "ann".to_owned(), groups: Vec::new(), attributes: BTreeMap::new(), roles: Vec::new() };
-        let scope = CompiledScope::compile(&scope, &ann, &BTreeSet::new(), &raw.schema()).unwrap();
+        let reader = Reader { principal: &ann, readable_domains: &BTreeSet::new(), mask_key: None };
+        let scope = CompiledScope::compile(&scope, &reader, &raw.schema()).unwrap();
         let table = SecuredTable::new("sales.orders", raw, scope).unwrap();
         let context = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(2));
         context.register_table("orders", Arc::new(table)).unwrap();

@@ -15,6 +15,7 @@ use crate::access::grants::{Grant, GrantObject, Grantee, may_grant_on_domain, ma
 use crate::catalog::model::{AccessPolicy, DomainName, Product};
 use crate::error::{Error, Report, Result, Severity, SqlState};
 use crate::mesh::grants::Revoked;
+use crate::settings::moment;
 use crate::statement::Outcome;
 use crate::statement::context::Context;
 use crate::statement::parse::privileges::{Objects, Privileges, Role};
@@ -27,7 +28,7 @@ const GRANTS_PER_STATEMENT_MAX: usize = 1_000;
 /// grantees, `22007` and `22023` for an expiry that cannot be, `53100` when it cannot be made durable.
 pub async fn execute(statement: &Privileges, context: &Context) -> Result<Outcome> {
     let zone = *context.settings.lock().time_zone();
-    let end = |text| expiry::of_text(text, Utc::now(), &zone);
+    let end = |text| expiry::of_text(text, Utc::now(), zone);
     let expires_at = statement.expires.as_deref().map(end).transpose()?;
     let named = match named(statement, context) {
         Err(Refused::Plainly(error)) => return Err(error),
@@ -45,11 +46,11 @@ pub async fn execute(statement: &Privileges, context: &Context) -> Result<Outcom
     if statement.revoke {
         return revoke(named, grantees, context).await;
     }
-    grant(named, &grantees, expires_at, context).await
+    grant(&named, &grantees, expires_at, context).await
 }
 
 async fn grant(
-    named: Named,
+    named: &Named,
     grantees: &[Grantee],
     expires_at: Option<DateTime<Utc>>,
     context: &Context,
@@ -77,7 +78,7 @@ async fn grant(
     let recordings: Vec<Recording> = grants
         .iter()
         .map(|grant| {
-            let until = grant.expires_at.map(|end| format!(" until {}", end.format("%Y-%m-%d %H:%M:%S%.f UTC")));
+            let until = grant.expires_at.map(|end| format!(" until {}", moment::show(end)));
             let detail = described(grant.object.privilege(), &grant.grantee) + &until.unwrap_or_default();
             allowed("grant", &grant.object, Some(grant.id), detail)
         })

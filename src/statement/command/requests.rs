@@ -7,6 +7,7 @@ use crate::access::grants::may_grant_on_product;
 use crate::catalog::model::{Product, Role};
 use crate::error::{Error, Result, SqlState};
 use crate::mesh::grants::{Request, RequestStatus, Verdict, decided, no_request};
+use crate::settings::moment;
 use crate::statement::context::Context;
 
 /// Characters of a purpose, and of the reason of a denial.
@@ -34,11 +35,19 @@ pub async fn file(product: Option<&str>, purpose: Option<&str>, context: &Contex
     };
     check_length("purpose", purpose)?;
     let id = context.mesh.new_request_id()?;
-    let detail = Some(format!("request {id}: {purpose}"));
-    let object = product.id.0.clone();
-    let recording = objects::Recording { kind: "request", outcome: "allowed", object, grant: None, detail };
-    objects::record(vec![recording], context).await?;
-    context.mesh.request(id, &product.id, &context.principal.name, purpose).await?;
+    let recording = Recording {
+        kind: "request",
+        outcome: "allowed",
+        object: product.id.0.clone(),
+        grant: None,
+        detail: Some(format!("request {id}: {purpose}")),
+    };
+    let (context, product, purpose) = (context.clone(), product.id.clone(), purpose.to_owned());
+    let change = async move {
+        objects::record(vec![recording], &context).await?;
+        context.mesh.request(id, &product, &context.principal.name, &purpose).await
+    };
+    objects::to_its_end(change).await?;
     Ok((i64::from(id), RequestStatus::Open.as_str()))
 }
 
@@ -66,7 +75,7 @@ pub async fn decide(id: i64, verdict: Verdict, context: &Context) -> Result<(i64
     }
     let (grant, detail) = match &verdict {
         Verdict::Approve(until) => {
-            let until = until.map(|end| format!(" until {}", end.format("%Y-%m-%d %H:%M:%S%.f UTC")));
+            let until = until.map(|end| format!(" until {}", moment::show(end)));
             (Some(request.request_id), format!("read to user {}{}", request.requested_by, until.unwrap_or_default()))
         }
         Verdict::Deny(reason) => {

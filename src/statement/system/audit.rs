@@ -15,8 +15,8 @@ use datafusion::prelude::{col, lit};
 
 use super::policies::sees_governance;
 use super::table::SystemTable;
-use crate::access::filter::CompiledScope;
 use crate::access::grants::owns_product;
+use crate::access::scope::CompiledScope;
 use crate::access::secure::SecuredTable;
 use crate::delta::TableSnapshot;
 use crate::error::{Error, Result};

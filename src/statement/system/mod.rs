@@ -15,7 +15,7 @@ mod ports;
 mod products;
 mod quality;
 mod reload_status;
-mod table;
+pub mod table;
 mod user_domain_access;
 
 use std::sync::Arc;
@@ -115,6 +115,7 @@ mod tests {
     use crate::statement::audit::Audit;
     use crate::statement::context::{Pins, SessionFacts, SharedSettings};
     use crate::statement::guard::Reads;
+    use crate::statement::views::Views;
     use chrono::Utc;
     use datafusion::arrow::array::AsArray;
     use datafusion::arrow::datatypes::Float64Type;
@@ -128,6 +129,7 @@ mod tests {
             principal: view.principal,
             visible: view.visible,
             settings: SharedSettings::new(Settings::new(user, &[]).unwrap()),
+            views: Views::default(),
             pins: Pins::default(),
             reads: Reads::default(),
             audit: Audit::default(),

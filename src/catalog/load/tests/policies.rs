@@ -66,8 +66,38 @@ fn policies_take_our_additions() {
 }
 
 #[test]
+fn restrictive_rules_and_every_kind_of_mask_are_read() {
+    let folder = Folder::new();
+    folder.write(
+        "policies/p.yaml",
+        "decisionRules:\n  - effect: Permit\n    mode: restrictive\n    dnfCondition: [[]]\n    masks:\n\
+         \x20     - {column: a, using: redact}\n\
+         \x20     - {column: b, using: partial}\n\
+         \x20     - {column: c, using: partial, show_first: 0, show_last: 4}\n\
+         \x20     - {column: d, expression: \"left(d, 2) || 'x'\", unlessGroups: [g]}\n\
+         \x20 - {effect: Permit, mode: permissive, dnfCondition: []}\n",
+    );
+    let loaded = folder.load();
+    let rules = loaded.catalog.policies[0].rules.as_ref().unwrap();
+    assert_eq!([rules[0].mode, rules[1].mode], [Mode::Restrictive, Mode::Permissive]);
+    assert_eq!((rules[0].place.line, rules[1].place.line), (2, 10));
+    let methods: Vec<MaskMethod> = rules[0].masks.iter().map(|mask| mask.using.clone()).collect();
+    assert_eq!(
+        methods,
+        [
+            MaskMethod::Redact,
+            MaskMethod::Partial { first: 1, last: 0 },
+            MaskMethod::Partial { first: 0, last: 4 },
+            MaskMethod::Expression("left(d, 2) || 'x'".to_owned()),
+        ]
+    );
+    assert_eq!(rules[0].masks[3].unless_groups, ["g"]);
+}
+
+#[test]
 fn a_policy_with_any_error_has_no_rules_and_denies() {
     let rule = |text: &str| format!("name: p\ndecisionRules:\n  - {{effect: Permit, dnfCondition: [[{text}]]}}\n");
+    let masked = |mask: &str| format!("decisionRules: [{{effect: Permit, dnfCondition: [[]], masks: [{{{mask}}}]}}]");
     for (text, wanted) in [
         ("decisionRules: [".to_owned(), "this is not valid YAML"),
         (String::new(), "the file is empty"),
@@ -80,14 +110,32 @@ fn a_policy_with_any_error_has_no_rules_and_denies() {
             "must hold lists of conditions",
         ),
         ("decisionRules: [{effect: Permit, dnfCondition: [[]], actions: []}]".to_owned(), "`actions` names no action"),
-        (
-            "decisionRules: [{effect: Permit, dnfCondition: [[]], rowFilter: 'a ='}]".to_owned(),
-            "no boolean SQL expression",
-        ),
+        ("decisionRules: [{effect: Permit, dnfCondition: [[]], rowFilter: 'a ='}]".to_owned(), "no SQL expression"),
         (
             "decisionRules: [{effect: Deny, dnfCondition: [[]], rowFilter: 'a'}]".to_owned(),
             "a Deny rule takes no rowFilter",
         ),
+        (
+            "decisionRules: [{effect: Deny, dnfCondition: [[]], mode: restrictive}]".to_owned(),
+            "a Deny rule has no mode",
+        ),
+        (
+            "decisionRules: [{effect: Permit, dnfCondition: [[]], mode: restrictive}]".to_owned(),
+            "needs a rowFilter or masks",
+        ),
+        (
+            "decisionRules: [{effect: Permit, dnfCondition: [[]], mode: restrictive, rowFilter: 'a', actions: [read]}]"
+                .to_owned(),
+            "takes no actions",
+        ),
+        ("decisionRules: [{effect: Permit, dnfCondition: [[]], mode: strict}]".to_owned(), "`mode` cannot be `strict`"),
+        (masked("column: a"), "missing key `using`"),
+        (masked("column: a, using: sha1"), "`using` cannot be `sha1`"),
+        (masked("column: a, using: hash, expression: b"), "either `using` or `expression`"),
+        (masked("column: a, expression: 'b +'"), "no SQL expression"),
+        (masked("column: a, using: hash, show_first: 1"), "only `using: partial` shows a part"),
+        (masked("column: a, using: partial, show_last: 17"), "a number from 0 to 16"),
+        (masked("column: a, using: partial, show_last: -1"), "a number from 0 to 16"),
         (rule("{attributeName: resource.domian, attributeValueIncludes: x}"), "unknown attribute `resource.domian`"),
         (rule("{attributeName: principal.attribute., attributeValueIncludes: x}"), "unknown attribute"),
         (rule("{attributeName: resource.domain}"), "a condition needs a test"),
