@@ -129,36 +129,40 @@ impl Tables {
         if to - from >= CHANGES_VERSIONS_MAX {
             return Err(DeltaError::RangeTooLong { versions_max: CHANGES_VERSIONS_MAX });
         }
-        entry.same_columns_throughout(&last, from + 1..to + 1).await?;
+        let changed_at = entry.columns_set_in(&last, from + 1..to + 1).await?.unwrap_or(from + 1);
         let times = (from..=to).filter_map(|version| Some((i64::try_from(version).ok()?, timeline.of(version)?)));
         let times = times.map(|(version, time)| (version, time.timestamp_micros())).collect();
-        entry.read_changes(&last, from, to, times).await
+        match entry.read_changes(&last, from, to, times).await {
+            Err(DeltaError::ColumnsChanged { .. }) => Err(DeltaError::ColumnsChanged { version: changed_at }),
+            read => read,
+        }
     }
 }
 
 impl Entry {
-    /// No commit of `versions` changes the table's columns or stops recording changes.
-    async fn same_columns_throughout(
+    /// The first of the commits that sets the table's metadata. It is an error where one of them sets other columns than the
+    /// last version's, or stops recording changes.
+    async fn columns_set_in(
         &self,
         last: &TableSnapshot,
         versions: std::ops::Range<u64>,
-    ) -> std::result::Result<(), DeltaError> {
+    ) -> std::result::Result<Option<u64>, DeltaError> {
         let reading = stream::iter(versions)
             .map(async |version| {
                 let path = commit_path(&self.log_path, version);
-                let Some(metadata) = commits::metadata(self.store.as_ref(), &path).await? else { return Ok(()) };
+                let Some(metadata) = commits::metadata(self.store.as_ref(), &path).await? else { return Ok(None) };
                 if !metadata.records_changes {
                     return Err(DeltaError::ChangesNotRecorded { version });
                 }
                 let columns = serde_json::from_str::<StructType>(&metadata.schema);
                 match columns {
-                    Ok(columns) if columns == **last.columns() => Ok(()),
+                    Ok(columns) if columns == **last.columns() => Ok(Some(version)),
                     _ => Err(DeltaError::ColumnsChanged { version }),
                 }
             })
             .buffered(COMMITS_AT_ONCE)
-            .try_collect::<Vec<()>>();
-        within(LOG_TIMEOUT, reading).await.map(drop)
+            .try_collect::<Vec<Option<u64>>>();
+        Ok(within(LOG_TIMEOUT, reading).await?.into_iter().flatten().next())
     }
 
     async fn read_changes(

@@ -37,6 +37,8 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod travel;
+#[cfg(test)]
+mod travel_tests;
 mod written;
 
 pub use changes::Changes;

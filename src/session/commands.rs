@@ -154,7 +154,7 @@ impl Session {
         let mut views = self.views.clone();
         let mut skipped = None;
         for name in names {
-            if views.drop(name) {
+            if views.remove(name) {
                 continue;
             }
             if !if_exists {

@@ -91,7 +91,7 @@ impl Table {
     pub fn schema(self) -> SchemaRef {
         match self {
             Self::Grants => schema(&[
-                ("grant_id", Kind::Number, Needed::Always),
+                ("grant_id", Kind::Text, Needed::Always),
                 ("grantee", Kind::Text, Needed::Always),
                 ("grantee_kind", Kind::Text, Needed::Always),
                 ("privilege", Kind::Text, Needed::Always),
@@ -100,9 +100,10 @@ impl Table {
                 ("granted_by", Kind::Text, Needed::Always),
                 ("granted_at", Kind::Time, Needed::Always),
                 ("expires_at", Kind::Time, Needed::Sometimes),
+                ("request_id", Kind::Text, Needed::Sometimes),
             ]),
             Self::AccessRequests => schema(&[
-                ("request_id", Kind::Number, Needed::Always),
+                ("request_id", Kind::Text, Needed::Always),
                 ("product_id", Kind::Text, Needed::Always),
                 ("requested_by", Kind::Text, Needed::Always),
                 ("purpose", Kind::Text, Needed::Always),

@@ -446,19 +446,23 @@ fn function_name(name: &str) -> &str {
     name.strip_prefix(PG_CATALOG).and_then(|rest| rest.strip_prefix('.')).unwrap_or(name)
 }
 
+/// Stops at the first query.
+struct Queries;
+
+impl Visitor for Queries {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        ControlFlow::Break(())
+    }
+}
+
 /// The value of an expression that names no table and no column.
 fn constant(expression: &SqlExpr, state: &SessionState, context: &Context) -> Result<ScalarValue> {
     let not_constant = || {
         Error::new(SqlState::SYNTAX_ERROR, "a version or a timestamp must be a constant")
             .hint("Literals, now(), and arithmetic on them are constant.")
     };
-    struct Queries;
-    impl Visitor for Queries {
-        type Break = ();
-        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
-            ControlFlow::Break(())
-        }
-    }
     if expression.visit(&mut Queries).is_break() {
         return Err(not_constant());
     }

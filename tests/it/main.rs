@@ -25,4 +25,6 @@ mod tidy;
 mod tls;
 mod tokio_client;
 mod transactions;
+mod travel;
 mod twin;
+mod views;
