@@ -3,6 +3,7 @@
 //! Default deny. Permits, grants among them, OR together, any Deny wins for the actions that it names, and a policy that could not be
 //! understood denies everything in its scope (design, section 5).
 
+use super::break_glass;
 use super::fingerprint::{Fingerprint, Fingerprinter};
 use super::glob;
 use super::grants::{GrantObject, Grants, GrantsTo};
@@ -253,7 +254,7 @@ impl<'a> Rulebook<'a> {
     #[must_use]
     pub fn decide(&self, product: &Product) -> Decision {
         if self.principal.has_role(Role::BreakGlass) {
-            return with_broken_glass(product);
+            return break_glass::decision(product);
         }
         let mut tally = Tally::default();
         self.hear_contract(product, &mut tally);
@@ -288,14 +289,6 @@ impl<'a> Rulebook<'a> {
             tally.permit(true, false, None, &[], || Cause::Administrator);
         }
     }
-}
-
-/// Break-glass lifts policies, row filters and masks. What it does not lift is `row_domain_column`, which binds everyone.
-fn with_broken_glass(product: &Product) -> Decision {
-    let domain_column = product.governance.row_domain_column.iter();
-    let row_rules = domain_column.map(|column| RowRule::DomainColumn { column: column.clone() }).collect();
-    let reason = Reason { effect: Effect::Permit, discover: true, read: true, cause: Cause::BreakGlass };
-    Decision { access: Access::Read(Box::new(ReadScope { row_rules, ..ReadScope::default() })), reasons: vec![reason] }
 }
 
 impl<'a> Applicable<'a> {

@@ -67,10 +67,7 @@ impl Principal {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::access::decide::{Access, ReadScope, RowRule, decide};
-    use crate::access::grants::Grants;
-    use crate::access::testing::{catalog, mask, policy, product, rule, user};
-    use crate::catalog::model::{AccessPolicy, Effect};
+    use crate::access::testing::user;
 
     #[test]
     fn order_and_repetition_in_the_file_do_not_matter() {
@@ -107,34 +104,5 @@ mod tests {
         assert_ne!(same, fingerprint(&|u| u.groups.clear()));
         assert_ne!(same, fingerprint(&|u| u.roles.push(Role::Auditor)));
         assert_ne!(same, fingerprint(&|u| drop(u.attributes.insert("region".into(), "EU".into()))));
-    }
-
-    #[test]
-    fn break_glass_lifts_everything_but_the_row_domain() {
-        let mut broken = policy("broken", Vec::new());
-        broken.rules = None;
-        let policies = vec![broken, policy("no", vec![rule(Effect::Deny, vec![vec![]])])];
-        let mut product = product("sales.orders");
-        product.governance.access_policy = AccessPolicy::Restricted;
-        product.governance.row_domain_column = Some("domain".to_owned());
-        product.governance.row_filter = Some("false".to_owned());
-        product.governance.masks = vec![mask("email", &[])];
-        let mut ann = user("ann", &[]);
-        ann.roles = vec![Role::BreakGlass];
-        let catalog = catalog(vec![product.clone()], policies);
-        let before = decide(&catalog, &Grants::default(), &Principal::from(&ann), &product);
-        assert_eq!(before.access, Access::Hidden, "the role alone does nothing");
-        let ann = Principal::with_broken_glass(&ann).unwrap();
-        let decision = decide(&catalog, &Grants::default(), &ann, &product);
-        let Access::Read(scope) = decision.access else { panic!("{:?}", decision.access) };
-        let expected = ReadScope {
-            row_rules: vec![RowRule::DomainColumn { column: "domain".to_owned() }],
-            ..ReadScope::default()
-        };
-        assert_eq!(*scope, expected);
-        assert_eq!(
-            decision.reasons.iter().map(|reason| reason.cause.label()).collect::<Vec<_>>(),
-            ["role:break_glass"]
-        );
     }
 }
