@@ -3,11 +3,10 @@
 //! Default deny. Permits, grants among them, OR together, any Deny wins for the actions that it names, and a policy that could not be
 //! understood denies everything in its scope (design, section 5).
 
-use super::break_glass;
 use super::fingerprint::{Fingerprint, Fingerprinter};
-use super::glob;
 use super::grants::{GrantObject, Grants, GrantsTo};
 use super::principal::Principal;
+use super::{break_glass, glob};
 use crate::catalog::model::{
     AccessPolicy, Attribute, Catalog, Condition, DecisionRule, Discoverable, DomainName, Effect, Mask, MaskMethod,
     Mode, PolicyScope, Product, Role, Test,
@@ -258,9 +257,7 @@ impl<'a> Rulebook<'a> {
         }
         let mut tally = Tally::default();
         self.hear_contract(product, &mut tally);
-        for rule in &self.rules {
-            rule.speak(product, &mut tally);
-        }
+        self.rules.iter().for_each(|rule| rule.speak(product, &mut tally));
         for grant in self.grants.on(product) {
             let read = matches!(grant.object, GrantObject::Product(_));
             tally.permit(true, read, None, &[], || Cause::Grant { id: grant.id });
