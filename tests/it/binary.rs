@@ -101,7 +101,6 @@ fn arguments(config: &Config) -> Vec<String> {
         format!("--shutdown-grace={}ms", config.shutdown_grace.as_millis()),
         format!("--state-flush-interval={}ms", config.state_flush_interval.as_millis()),
     ];
-    arguments.extend(config.state.as_ref().map(|state| format!("--state={state}")));
     arguments.extend(config.state.iter().map(|state| format!("--state={state}")));
     if let Some((certificate, key)) = config.tls() {
         arguments.push(format!("--tls-cert={}", certificate.display()));
