@@ -23,6 +23,7 @@ use pgmesh::access::visible::Visible;
 use pgmesh::access::{Access, CompiledScope, Grants, Principal, SecuredTable};
 use pgmesh::catalog::load::load;
 use pgmesh::delta::{Stores, TableLocation, TableSnapshot, Tables};
+use pgmesh::engine::share::ShareLimits;
 use pgmesh::engine::{Engine, Limits};
 
 const ROWS: u64 = 6_000_000;
@@ -58,6 +59,7 @@ async fn measure(rows: u64) {
         spill_dir: None,
         spill_bytes: 1 << 30,
         parallelism: std::thread::available_parallelism().map_or(2, usize::from),
+        share: ShareLimits { memory_percent: 100, spill_percent: 100, statements: 1, wait: Duration::ZERO },
     };
     let engine = Engine::new(&limits, tables.object_store_registry()).unwrap();
     let url = url::Url::from_directory_path(&table).unwrap().to_string();
