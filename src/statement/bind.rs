@@ -139,12 +139,12 @@ pub fn arguments(
     let schema = DFSchema::empty();
     let mut columns = Vec::with_capacity(arguments.len());
     for (number, (argument, wanted)) in arguments.into_iter().enumerate() {
-        let planned = sql.sql_to_expr(argument, &schema, &mut planning).map_err(from_engine)?;
-        let planned = match wanted {
-            Some(wanted) => cast(planned, wanted),
-            None => planned,
+        let value = sql.sql_to_expr(argument, &schema, &mut planning).map_err(from_engine)?;
+        let value = match wanted {
+            Some(wanted) => cast(value, wanted),
+            None => value,
         };
-        columns.push(planned.alias(format!("argument{number}")));
+        columns.push(value.alias(format!("argument{number}")));
     }
     let plan = LogicalPlanBuilder::empty(true).project(columns).and_then(LogicalPlanBuilder::build);
     let plan = plan.map_err(from_engine)?;
@@ -468,14 +468,15 @@ fn constant(expression: &SqlExpr, state: &SessionState, context: &Context) -> Re
     }
     let planner = Planner { state, context, sources: HashMap::new() };
     let schema = DFSchema::empty();
-    let planned = SqlToRel::new_with_options(&planner, parser_options())
+    let resolved = SqlToRel::new_with_options(&planner, parser_options())
         .sql_to_expr(expression.clone(), &schema, &mut PlannerContext::new())
         .map_err(from_engine)?;
-    if planned.exists(|part| Ok(matches!(part, Expr::Placeholder(_)))).map_err(from_engine)? {
+    if resolved.exists(|part| Ok(matches!(part, Expr::Placeholder(_)))).map_err(from_engine)? {
         return Err(travel::no_parameter("a version or a timestamp"));
     }
     let simplifier = simplifier(state, context);
-    let folded = simplifier.coerce(planned, &schema).and_then(|expr| simplifier.simplify(expr)).map_err(from_engine)?;
+    let folded =
+        simplifier.coerce(resolved, &schema).and_then(|expr| simplifier.simplify(expr)).map_err(from_engine)?;
     match folded {
         Expr::Literal(value, _) => Ok(value),
         _ => Err(not_constant()),

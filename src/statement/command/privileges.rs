@@ -110,7 +110,7 @@ async fn revoke(named: Named, grantees: Vec<Grantee>, context: &Context) -> Resu
             recordings.push(allowed("revoke", object, None, detail));
         }
     }
-    let names: Vec<String> = named.objects.iter().map(|object| format!("\"{object}\"")).collect();
+    let quoted: Vec<String> = named.objects.iter().map(|object| format!("\"{object}\"")).collect();
     let context = context.clone();
     let change = async move {
         objects::record(recordings, &context).await?;
@@ -118,7 +118,7 @@ async fn revoke(named: Named, grantees: Vec<Grantee>, context: &Context) -> Resu
     };
     let mut notice = None;
     if objects::to_its_end(change).await?.is_empty() {
-        let message = format!("no privileges could be revoked for {}", names.join(", "));
+        let message = format!("no privileges could be revoked for {}", quoted.join(", "));
         let mut warning = Report::new(SqlState::WARNING_PRIVILEGE_NOT_REVOKED, message);
         warning.severity = Severity::Warning;
         warning.hint = Some(
