@@ -79,7 +79,8 @@ impl CompiledScope {
     /// Every column of the rows whose `column`, a text, is one of `values`. `Err` as in [`compile`](Self::compile).
     pub fn with_values(column: &str, values: &BTreeSet<String>, schema: &SchemaRef) -> Result<Self, String> {
         let anyone = anyone();
-        let compiler = Compiler::new(&anyone, &BTreeSet::new(), schema)?;
+        let no_domains = BTreeSet::new();
+        let compiler = Compiler::new(&anyone, &no_domains, schema)?;
         let row_filter = compiler.one_of(column, values.iter().map(String::as_str))?;
         Ok(Self { row_filter, ..Self::whole(schema)? })
     }
