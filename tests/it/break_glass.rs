@@ -31,7 +31,7 @@ async fn it_shows_everything_while_it_is_on() {
     broken(&mut client).await;
     assert_eq!(client.rows("show mesh.break_glass").await, [REASON]);
     assert_eq!(client.query(HIDDEN).await[0], RECORDED);
-    assert_eq!(client.rows(HIDDEN).await, ["3952"]);
+    assert_eq!(client.rows(HIDDEN).await, ["3962"]);
     for (table, rows) in [("sales.orders", "6000"), ("finance.transactions", "6581"), ("marketing.leads", "1000")] {
         assert_eq!(client.rows(&format!("select count(*) from {table}")).await, [rows], "{table}");
     }
@@ -50,7 +50,7 @@ async fn another_session_of_the_same_user_sees_nothing_of_it() {
     let (mut on, mut off) = (mesh.connect("auditor").await, mesh.connect("auditor").await);
     broken(&mut on).await;
     for _ in 0..3 {
-        assert_eq!(on.rows(HIDDEN).await, ["3952"]);
+        assert_eq!(on.rows(HIDDEN).await, ["3962"]);
         assert_eq!(off.rows(HIDDEN).await, [NOT_FOUND]);
         let domains = "select count(*) from data_catalog.products where domain = 'finance'";
         assert_eq!(on.rows(domains).await, ["2"]);
@@ -92,14 +92,14 @@ async fn it_ends_with_reset_rollback_discard_and_the_transaction() {
     let mut client = mesh.connect("auditor").await;
     for end in ["reset mesh.break_glass", "reset all", "discard all", "set mesh.break_glass to default"] {
         broken(&mut client).await;
-        assert_eq!(client.rows(HIDDEN).await, ["3952"]);
+        assert_eq!(client.rows(HIDDEN).await, ["3962"]);
         client.query(end).await;
         assert_eq!(client.rows(HIDDEN).await, [NOT_FOUND], "{end}");
     }
     for (set, end) in [(ON.to_owned(), "rollback"), (ON.replace("set ", "set local "), "commit")] {
         client.query("begin").await;
         assert_eq!(client.query(&set).await[..2], [WARNED, "Complete SET"]);
-        assert_eq!(client.rows(HIDDEN).await, ["3952"]);
+        assert_eq!(client.rows(HIDDEN).await, ["3962"]);
         client.query(end).await;
         assert_eq!(client.rows(HIDDEN).await, [NOT_FOUND], "{set}; {end}");
     }
@@ -115,7 +115,7 @@ async fn a_cursor_and_a_prepared_statement_end_with_it() {
     broken(&mut client).await;
     client.say(&[parse("s", HIDDEN, &[]), describe(b'S', "s"), sync()]).await;
     let lines = client.say(&[bind("", "s", &[]), execute("", 0), sync()]).await;
-    assert!(lines.contains(&RECORDED.to_owned()) && lines.contains(&"Row 3952".to_owned()), "{lines:?}");
+    assert!(lines.contains(&RECORDED.to_owned()) && lines.contains(&"Row 3962".to_owned()), "{lines:?}");
     client.query("begin").await;
     let declare = "declare c cursor for select a.order_id from finance.invoices a, finance.invoices b";
     assert_eq!(client.query(declare).await[0], RECORDED);
@@ -140,7 +140,7 @@ async fn it_ends_when_the_role_is_taken_away() {
     let mesh = mesh();
     let mut client = mesh.connect("auditor").await;
     broken(&mut client).await;
-    assert_eq!(client.rows(HIDDEN).await, ["3952"]);
+    assert_eq!(client.rows(HIDDEN).await, ["3962"]);
     mesh.edit("catalog/principals.yaml", "roles: [auditor, break_glass]", "roles: [auditor]");
     let client = tokio::sync::Mutex::new(client);
     eventually("the end", || async { (client.lock().await.rows(HIDDEN).await == [NOT_FOUND]).then_some(()) }).await;
