@@ -1,7 +1,7 @@
 //! Twin worlds: two meshes that differ in nothing but rows that are hidden and values that are masked give the same
 //! answers, byte for byte, to every statement of every principal (DESIGN.md, section 5, non-interference).
 //!
-//! `PGMESH_TWIN_STATEMENTS=200000 cargo test --test it twin:: -- --nocapture` for a long run, `PGMESH_TWIN_SEED=7` for
+//! 2,000 statements by default, 20,000 in `.ci/run`; `PGMESH_TWIN_STATEMENTS=200000 cargo test --test it twin:: -- --nocapture` for a long run, `PGMESH_TWIN_SEED=7` for
 //! other worlds and statements. A difference is told with its seed and number, so that `PGMESH_TWIN_ONLY=<number>` and the
 //! same seed show it again; `PGMESH_TWIN_SHOW=1` tells every statement and its answer.
 
@@ -26,8 +26,8 @@ use world::{Which, World};
 
 use crate::raw::Client;
 
-/// How many statements a run asks, without the environment's word.
-const STATEMENTS: u64 = 20_000;
+/// How many statements a run asks where the environment does not say; `.ci/run` asks for 20,000.
+const STATEMENTS: u64 = 2_000;
 const SEED: u64 = 1;
 /// Shares of the statements, by principal.
 const SHARES: [u64; 4] = [40, 30, 20, 10];
@@ -148,12 +148,14 @@ struct Twins<'a> {
     seed: u64,
     /// Tells every statement and its answer.
     shows: bool,
+    /// Says statements again whose answers differ.
+    repeats: bool,
 }
 
 impl<'a> Twins<'a> {
     fn new(first: &'a World, second: &'a World, compare: Compare, seed: u64) -> Self {
         let shows = setting("PGMESH_TWIN_ONLY").is_some() || setting("PGMESH_TWIN_SHOW").is_some();
-        Self { first, second, compare, seed, shows }
+        Self { first, second, compare, seed, shows, repeats: true }
     }
 
     /// Asks both for the principal's statements of these numbers.
@@ -170,7 +172,7 @@ impl<'a> Twins<'a> {
                 eprintln!("#{number} {} {}\n    {}", known.principal, statement.said.text(), answers.0.lines());
             }
             if self.differ(&statement, &answers) {
-                if self.is_unsteady(&statement, &mut first, &mut second).await {
+                if self.repeats && self.is_unsteady(&statement, &mut first, &mut second).await {
                     tally.unsteady += 1;
                     continue;
                 }
@@ -324,7 +326,7 @@ async fn worlds_without_a_fence_are_told_apart() {
     let seed = seed();
     let (first, second) = (World::start(Which::FirstOpen, seed), World::start(Which::SecondOpen, seed));
     let known = all_known(&first, seed).await;
-    let twins = Twins::new(&first, &second, Compare::Everything, seed);
+    let twins = Twins { repeats: false, ..Twins::new(&first, &second, Compare::Everything, seed) };
     let began = Instant::now();
     let tally = run(&twins, &known, 400).await;
     tally.report("open worlds", seed, began);
