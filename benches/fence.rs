@@ -20,7 +20,7 @@ use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 use pgmesh::access::visible::Visible;
-use pgmesh::access::{Access, CompiledScope, Principal, SecuredTable};
+use pgmesh::access::{Access, CompiledScope, Grants, Principal, SecuredTable};
 use pgmesh::catalog::load::load;
 use pgmesh::delta::{Stores, TableLocation, TableSnapshot, Tables};
 use pgmesh::engine::{Engine, Limits};
@@ -102,7 +102,7 @@ impl World {
     async fn secured(&self, policies: &[String]) -> SessionContext {
         let catalog = load(&self.mesh(policies)).catalog;
         let user = &catalog.users[if policies.is_empty() { "member" } else { "analyst" }];
-        let visible = Visible::new(&catalog, 1, Arc::new(Principal::from(user)));
+        let visible = Visible::new(&catalog, &Grants::default(), 1, Arc::new(Principal::from(user)));
         let product = visible.lookup("sales", "orders").unwrap();
         let Access::Read(scope) = product.access else { panic!("the analyst may not read") };
         let scope = CompiledScope::compile(scope, &visible.reader(None), &self.snapshot.schema).unwrap();

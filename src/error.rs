@@ -44,6 +44,7 @@ impl SqlState {
     pub const INVALID_SCHEMA_NAME: Self = Self("3F000");
     pub const INVALID_SAVEPOINT_SPECIFICATION: Self = Self("3B001");
     pub const INSUFFICIENT_PRIVILEGE: Self = Self("42501");
+    pub const SERIALIZATION_FAILURE: Self = Self("40001");
     pub const SYNTAX_ERROR: Self = Self("42601");
     pub const INVALID_NAME: Self = Self("42602");
     pub const UNDEFINED_COLUMN: Self = Self("42703");

@@ -4,7 +4,8 @@
 //! server ─► wire ─► session ─► statement ─► mesh ─► quality ─► access ─► catalog
 //! accept    bytes   one        one path     joins   scores     pure      contracts
 //!                   client     to rows        └───► delta      decisions
-//!                                                   tables
+//!                                        └─► state  tables
+//!                                            own records
 //! ```
 //!
 //! Arrows between rooms never run back up; `error`, `settings`, `config`, `engine` and `telemetry` lie below them all. What the

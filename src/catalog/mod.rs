@@ -6,6 +6,7 @@ pub(crate) mod fixtures;
 pub mod init;
 pub mod load;
 pub mod model;
+mod revoke;
 pub mod snapshot;
 mod units;
 mod validate;

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::load::{Loaded, load_with_progress};
 use super::model::Problem;
+use super::revoke::without_revoked;
 use super::snapshot::Snapshot;
 
 /// How long the folder must be quiet before it is loaded.
@@ -102,7 +103,8 @@ impl Live {
         &self.dir
     }
 
-    /// Loads the folder and swaps it in if it has no errors. Blocks on file I/O.
+    /// Loads the folder and swaps it in if it has no errors; while it has, users lose what they lost in it and nothing else
+    /// changes. Blocks on file I/O.
     ///
     /// As long as no good state was ever loaded there is nothing to fall back to: the valid part is served, as at the start.
     pub fn reload(&self) -> Arc<ReloadStatus> {
@@ -114,12 +116,20 @@ impl Live {
         let had_good_state = !Loaded::any_error(&current.problems);
         let invalid = loaded.has_errors();
         let changed = loaded.catalog != current.catalog || loaded.problems != current.problems;
-        let next = if changed && !(invalid && had_good_state) {
+        let held_back = invalid && had_good_state;
+        let next = if changed && !held_back {
             let generation = current.generation + 1;
             let status = status(generation, now, now, before.invalid_since, &loaded);
             let snapshot = Snapshot::new(generation, now, loaded);
             tracing::info!(generation, products = snapshot.catalog.products.len(), "catalog loaded");
             self.current.store(snapshot);
+            status
+        } else if let Some(catalog) = without_revoked(&current.catalog, &loaded).filter(|_| held_back) {
+            let generation = current.generation + 1;
+            let status = status(generation, current.loaded_at, now, before.invalid_since, &loaded);
+            let narrowed = Loaded { catalog, problems: current.problems.clone() };
+            tracing::warn!(generation, "the catalog has errors; only what users lost is applied");
+            self.current.store(Snapshot::new(generation, current.loaded_at, narrowed));
             status
         } else {
             status(current.generation, current.loaded_at, now, before.invalid_since, &loaded)

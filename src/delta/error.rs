@@ -53,6 +53,9 @@ pub enum DeltaError {
     /// The store answers and refuses.
     #[error("the table's store refuses access with the product's credentials")]
     Denied,
+    /// The disk is full or read-only, or the store takes no file.
+    #[error("the store cannot be written: {reason}")]
+    NotWritable { reason: String },
     /// The table needs a reader feature that this version does not have.
     #[error("the table uses a feature that is not supported: {feature}")]
     Unsupported { feature: String },

@@ -1,13 +1,13 @@
-//! Enough of S3 to read a table: one bucket whose content depends on who asks.
+//! Enough of S3 to read and to write a table: one bucket whose content depends on who asks.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use url::Url;
 
 /// Answers like S3 for one bucket: `lake/<key>` is a file under the folder that belongs to the request's access key.
-pub(super) async fn serve(listener: TcpListener, folders: Vec<(&'static str, PathBuf)>) {
+pub(crate) async fn serve(listener: TcpListener, folders: Vec<(&'static str, PathBuf)>) {
     while let Ok((mut socket, _)) = listener.accept().await {
         let folders = folders.clone();
         tokio::spawn(async move {
@@ -19,14 +19,32 @@ pub(super) async fn serve(listener: TcpListener, folders: Vec<(&'static str, Pat
                 }
                 request.push(byte[0]);
             }
-            let (head, body) = answer(&String::from_utf8(request).unwrap(), &folders);
+            let request = String::from_utf8(request).unwrap();
+            let mut content = vec![0; content_length(&request)];
+            socket.read_exact(&mut content).await.unwrap();
+            let (head, body) = answer(&request, &content, &folders);
             socket.write_all(head.as_bytes()).await.unwrap();
             socket.write_all(&body).await.unwrap();
         });
     }
 }
 
-fn answer(request: &str, folders: &[(&'static str, PathBuf)]) -> (String, Vec<u8>) {
+fn content_length(request: &str) -> usize {
+    let lower = request.to_ascii_lowercase();
+    lower.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok()).unwrap_or(0)
+}
+
+/// Puts an object whole, and with `if-none-match` only where there is none.
+fn put(path: &Path, content: &[u8], create: bool) -> &'static str {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let staged = path.with_extension(format!("staged-{}", rand::random::<u64>()));
+    std::fs::write(&staged, content).unwrap();
+    let linked = if create { std::fs::hard_link(&staged, path) } else { std::fs::copy(&staged, path).map(drop) };
+    std::fs::remove_file(&staged).unwrap();
+    if linked.is_ok() { "200 OK" } else { "412 Precondition Failed" }
+}
+
+fn answer(request: &str, content: &[u8], folders: &[(&'static str, PathBuf)]) -> (String, Vec<u8>) {
     let plain =
         |status: &str| (format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"), Vec::new());
     let Some((_, folder)) = folders.iter().find(|(key, _)| request.contains(&format!("Credential={key}/"))) else {
@@ -59,6 +77,16 @@ fn answer(request: &str, folders: &[(&'static str, PathBuf)]) -> (String, Vec<u8
         let body =
             format!("<ListBucketResult><IsTruncated>false</IsTruncated>{contents}</ListBucketResult>").into_bytes();
         return (format!("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n", body.len()), body);
+    }
+    if method == "PUT" {
+        let status = put(&folder.join(key), content, request.to_ascii_lowercase().contains("\r\nif-none-match: *"));
+        let head =
+            format!("HTTP/1.1 {status}\r\nconnection: close\r\netag: x{}\r\ncontent-length: 0\r\n\r\n", content.len());
+        return (head, Vec::new());
+    }
+    if method == "POST" {
+        // deletions; nobody relies on them
+        return plain("200 OK");
     }
     let Ok(bytes) = std::fs::read(folder.join(key)) else { return plain("404 Not Found") };
     let range =

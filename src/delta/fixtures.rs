@@ -40,3 +40,54 @@ pub(crate) async fn append(table: DeltaTable, ids: &[i64]) -> DeltaTable {
     let rows = RecordBatch::try_new(Arc::new(schema), columns).unwrap();
     table.write([rows]).with_save_mode(SaveMode::Append).await.unwrap()
 }
+
+/// Copies a table of `tests/delta` into `folder`, where a test may change it.
+pub(crate) fn copy_acceptance(name: &str, folder: &Path) {
+    fn copy(from: &Path, to: &Path) {
+        std::fs::create_dir_all(to).unwrap();
+        for entry in std::fs::read_dir(from).unwrap() {
+            let entry = entry.unwrap();
+            let target = to.join(entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                copy(&entry.path(), &target);
+            } else {
+                std::fs::copy(entry.path(), target).unwrap();
+            }
+        }
+    }
+    copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/delta").join(name).join("delta"), folder);
+}
+
+fn commit_file(folder: &Path, version: u64) -> std::path::PathBuf {
+    folder.join(format!("_delta_log/{version:020}.json"))
+}
+
+/// Changes a commit that was written.
+pub(crate) fn edit_commit(folder: &Path, version: u64, change: impl FnOnce(String) -> String) {
+    let file = commit_file(folder, version);
+    let text = std::fs::read_to_string(&file).unwrap();
+    let changed = change(text.clone());
+    assert_ne!(text, changed, "nothing was changed in version {version}");
+    std::fs::write(file, changed).unwrap();
+}
+
+/// Writes a commit by hand, an action a line.
+pub(crate) fn write_commit(folder: &Path, version: u64, actions: &[&str]) {
+    std::fs::create_dir_all(folder.join("_delta_log")).unwrap();
+    std::fs::write(commit_file(folder, version), actions.join("\n")).unwrap();
+}
+
+/// Gives a commit this time by the writer's clock.
+pub(crate) fn set_time(folder: &Path, version: u64, milliseconds: i64) {
+    let file = commit_file(folder, version);
+    let text = std::fs::read_to_string(&file).unwrap();
+    let lines = text.lines().map(|line| {
+        let mut action: serde_json::Value = serde_json::from_str(line).unwrap();
+        if let Some(info) = action.get_mut("commitInfo") {
+            info["timestamp"] = milliseconds.into();
+        }
+        action.to_string()
+    });
+    let text = lines.collect::<Vec<_>>().join("\n");
+    std::fs::write(file, text).unwrap();
+}

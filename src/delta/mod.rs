@@ -1,4 +1,5 @@
-//! The products' Delta tables: opened once, refreshed incrementally, shared as immutable snapshots.
+//! Delta tables. The products' are opened once, refreshed incrementally, shared as immutable snapshots; those of the
+//! server's own state are written too (`written`).
 //!
 //! The only room that names deltalake and the kernel beneath it. It knows locations, versions and commits, and refuses to know contracts,
 //! principals or SQL: a [`TableSnapshot`] hands out a bare, unsecured `TableProvider`, and fencing it is the business of
@@ -23,7 +24,7 @@ mod described;
 mod engine;
 mod error;
 #[cfg(test)]
-mod fake_s3;
+pub(crate) mod fake_s3;
 #[cfg(test)]
 pub(crate) mod fixtures;
 mod history;
@@ -36,6 +37,9 @@ mod table;
 #[cfg(test)]
 mod tests;
 mod travel;
+#[cfg(test)]
+mod travel_tests;
+mod written;
 
 pub use changes::Changes;
 pub use error::DeltaError;
@@ -44,3 +48,4 @@ pub use snapshot::TableSnapshot;
 pub use store::Stores;
 pub use table::{TableLocation, Tables};
 pub use travel::At;
+pub use written::{Committed, LiveFile, NewCommit, NewFile, Newest, WrittenFolder, WrittenTable};

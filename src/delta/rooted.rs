@@ -1,4 +1,4 @@
-//! A read-only window onto one table's folder in a store.
+//! A window onto one table's folder in a store. Products are seen through windows that are read-only.
 //!
 //! The window shows the folder under a path that no other open table has, `t7/…`: DataFusion caches Parquet footers by
 //! path alone, and two tables may well hold files of one name.
@@ -24,6 +24,7 @@ pub(super) struct TableStore {
     window: Window,
     /// Whether the store lists in the order of names, as the kernel expects of every store but `file`.
     lists_in_order: bool,
+    writable: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -34,7 +35,21 @@ struct Window {
 
 impl TableStore {
     pub(super) fn new(store: Arc<dyn ObjectStore>, inner: Path, outer: Path, lists_in_order: bool) -> Self {
-        Self { store, window: Window { outer, inner }, lists_in_order }
+        Self { store, window: Window { outer, inner }, lists_in_order, writable: false }
+    }
+
+    /// The same window, for a table of the server's own.
+    pub(super) fn writable(self) -> Self {
+        Self { writable: true, ..self }
+    }
+
+    /// The place in the store, where it may be written.
+    fn written(&self, path: &Path) -> Result<Path> {
+        if self.writable {
+            self.window.inward(path)
+        } else {
+            Err(Error::NotSupported { source: "products are read only".into() })
+        }
     }
 
     fn list_mapped(&self, listing: BoxStream<'static, Result<ObjectMeta>>) -> BoxStream<'static, Result<ObjectMeta>> {
@@ -78,18 +93,14 @@ impl fmt::Display for TableStore {
     }
 }
 
-fn read_only<T>() -> Result<T> {
-    Err(Error::NotSupported { source: "products are read only".into() })
-}
-
 #[async_trait]
 impl ObjectStore for TableStore {
-    async fn put_opts(&self, _: &Path, _: PutPayload, _: PutOptions) -> Result<PutResult> {
-        read_only()
+    async fn put_opts(&self, path: &Path, payload: PutPayload, options: PutOptions) -> Result<PutResult> {
+        self.store.put_opts(&self.written(path)?, payload, options).await
     }
 
-    async fn put_multipart_opts(&self, _: &Path, _: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
-        read_only()
+    async fn put_multipart_opts(&self, path: &Path, options: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
+        self.store.put_multipart_opts(&self.written(path)?, options).await
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -102,8 +113,11 @@ impl ObjectStore for TableStore {
         self.store.get_ranges(&self.window.inward(location)?, ranges).await
     }
 
-    fn delete_stream(&self, _: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        stream::once(async { read_only() }).boxed()
+    fn delete_stream(&self, paths: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
+        let (inward, window) = (self.clone(), self.window.clone());
+        let paths = paths.map(move |path| path.and_then(|path| inward.written(&path)));
+        let deleted = self.store.delete_stream(paths.boxed());
+        deleted.map(move |path| path.map(|path| window.outward(&path))).boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
@@ -130,8 +144,9 @@ impl ObjectStore for TableStore {
         })
     }
 
-    async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
-        read_only()
+    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
+        let (from, to) = (self.window.inward(from)?, self.written(to)?);
+        self.store.copy_opts(&from, &to, options).await
     }
 }
 
@@ -173,5 +188,12 @@ mod tests {
         assert!(table.delete(&inside).await.is_err());
         assert!(table.copy(&inside, &Path::from("t7/c")).await.is_err());
         assert!(table.get(&inside).await.is_ok());
+        let own = table.writable();
+        assert!(own.put(&Path::from("t8/1.json"), PutPayload::from_static(b"y")).await.is_err());
+        assert!(own.delete(&Path::from("lake/b/1.json")).await.is_err());
+        own.put(&Path::from("t7/3.json"), PutPayload::from_static(b"y")).await.unwrap();
+        assert_eq!(own.list(None).try_collect::<Vec<_>>().await.unwrap().len(), 3);
+        own.delete(&inside).await.unwrap();
+        assert!(own.get(&inside).await.is_err());
     }
 }

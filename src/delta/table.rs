@@ -114,6 +114,10 @@ impl Tables {
         kept.retain(|host| open.contains(host));
     }
 
+    pub(super) fn stores(&self) -> &Stores {
+        &self.0.stores
+    }
+
     pub(super) fn kept(&self) -> &SyncMutex<Kept> {
         &self.0.kept
     }

@@ -27,6 +27,8 @@ use super::table::{Entry, LOG_TIMEOUT, TableLocation, Tables, within};
 const COMMITS_TIMED_MAX: usize = 100_000;
 /// How many commits of a table are read at the same time.
 const COMMITS_AT_ONCE: usize = 16;
+/// How many commits are read before their times are remembered.
+const COMMITS_REMEMBERED_TOGETHER: usize = 1_000;
 /// How many older versions, of all tables together, are kept open for the next who asks.
 const VERSIONS_KEPT_MAX: usize = 32;
 /// How many data files the kept versions may list together: each takes about a kilobyte.
@@ -120,17 +122,20 @@ impl Entry {
             return Err(DeltaError::TooManyCommits { commits_max: COMMITS_TIMED_MAX });
         }
         let epoch = self.epoch.load(Ordering::Acquire);
-        let known = lock(&self.stamps).of(epoch);
+        let mut known = lock(&self.stamps).of(epoch);
         let unknown: Vec<u64> = versions.iter().copied().filter(|version| !known.contains_key(version)).collect();
-        let reading = stream::iter(unknown)
-            .map(async |version| {
-                Ok::<_, DeltaError>(self.info(version).await?.map(|info| (version, Stamp::from(info))))
-            })
-            .buffer_unordered(COMMITS_AT_ONCE)
-            .try_filter_map(async |read| Ok(read))
-            .try_collect::<Vec<_>>();
-        let read = within(LOG_TIMEOUT, reading).await?;
-        let known = lock(&self.stamps).remember(epoch, read);
+        // what was read is remembered even when the rest takes too long
+        for some in unknown.chunks(COMMITS_REMEMBERED_TOGETHER) {
+            let reading = stream::iter(some.iter().copied())
+                .map(async |version| {
+                    Ok::<_, DeltaError>(self.info(version).await?.map(|info| (version, Stamp::from(info))))
+                })
+                .buffer_unordered(COMMITS_AT_ONCE)
+                .try_filter_map(async |read| Ok(read))
+                .try_collect::<Vec<_>>();
+            let read = within(LOG_TIMEOUT, reading).await?;
+            known = lock(&self.stamps).remember(epoch, read);
+        }
         let stamps = versions.into_iter().filter_map(|version| Some((version, *known.get(&version)?)));
         Ok(Timeline { times: in_order(stamps) })
     }

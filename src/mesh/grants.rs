@@ -29,6 +29,7 @@ const IDS: std::ops::Range<u32> = 100_000_000..1_000_000_000;
 /// A row of [`Table::Grants`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct GrantRow {
+    #[serde(with = "id_in_text")]
     grant_id: u32,
     /// `public` where the kind is.
     grantee: String,
@@ -103,6 +104,7 @@ impl From<GrantRow> for Grant {
 /// A row of [`Table::AccessRequests`].
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
+    #[serde(with = "id_in_text")]
     pub request_id: u32,
     pub product_id: String,
     pub requested_by: String,
@@ -201,6 +203,21 @@ impl Request {
             RequestStatus::Denied => self.decided_at,
             RequestStatus::Revoked => self.revoked_at,
         }
+    }
+}
+
+/// Ids are texts in the tables.
+mod id_in_text {
+    use serde::de::Error as _;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+    pub fn serialize<S: Serializer>(id: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(id)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
     }
 }
 

@@ -1,9 +1,10 @@
 //! Policy as it is now: one catalog snapshot and the grants that hold, joined under one number.
 //!
 //! Nobody waits for it and nothing runs for it in the background: whoever asks sees whether the catalog, a stored grant or
-//! the clock has moved on since, which costs two atomic reads and a look at the clock, and joins them anew when one has.
+//! the clock has moved on since, which costs a few atomic reads and two looks at clocks, and joins them anew when one has.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
@@ -14,6 +15,10 @@ use crate::access::grants::Grants;
 use crate::catalog::snapshot::Snapshot;
 use crate::catalog::watch::Live;
 use crate::state::State;
+
+/// How long stored grants count before they are asked for again, though nothing says that they changed: a state that has not
+/// heard from its store for too long has none to give, since a revocation might have been missed.
+const GRANTS_TRUSTED: Duration = Duration::from_secs(5);
 
 /// One state of everything that decides who may see what.
 ///
@@ -38,15 +43,17 @@ struct Joined {
     policy: Arc<Policy>,
     /// Has not changed as long as the stored grants are those of `policy`.
     stored: watch::Receiver<u64>,
+    read_at: Instant,
 }
 
 impl Policies {
     pub fn new(catalog: &Live, state: &State) -> Self {
         let mut stored = state.tables_epoch();
         stored.mark_unchanged();
+        let read_at = Instant::now();
         let grants = Arc::new(stored_grants(state, Utc::now()));
         let policy = Arc::new(Policy { generation: 1, snapshot: catalog.current(), grants });
-        Self { current: ArcSwap::from_pointee(Joined { policy, stored }), joining: Mutex::new(()) }
+        Self { current: ArcSwap::from_pointee(Joined { policy, stored, read_at }), joining: Mutex::new(()) }
     }
 
     /// Joins anew where anything changed since.
@@ -65,6 +72,7 @@ impl Policies {
         // marked before the rows are read: what changes meanwhile is seen the next time
         let mut stored = current.stored.clone();
         stored.mark_unchanged();
+        let read_at = Instant::now();
         let (snapshot, grants) = (catalog.current(), stored_grants(state, now));
         let known = &current.policy;
         // an open request, say, is stored beside the grants and changes none
@@ -74,7 +82,7 @@ impl Policies {
         } else {
             Arc::new(Policy { generation: known.generation + 1, snapshot, grants: Arc::new(grants) })
         };
-        self.current.store(Arc::new(Joined { policy: Arc::clone(&policy), stored }));
+        self.current.store(Arc::new(Joined { policy: Arc::clone(&policy), stored, read_at }));
         policy
     }
 }
@@ -85,6 +93,7 @@ impl Joined {
         catalog.current().generation == snapshot.generation
             && !self.stored.has_changed().unwrap_or(false)
             && grants.next_change().is_none_or(|change| now < change)
+            && self.read_at.elapsed() < GRANTS_TRUSTED
     }
 }
 

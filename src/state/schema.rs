@@ -25,6 +25,7 @@ pub enum Table {
 }
 
 impl Stream {
+    /// In the order in which they are declared.
     pub const ALL: [Self; 1] = [Self::Audit];
 
     /// The folder under the state's location.
@@ -43,19 +44,28 @@ impl Stream {
                 ("principal", Kind::Text, Needed::Sometimes),
                 ("client_address", Kind::Text, Needed::Sometimes),
                 ("application_name", Kind::Text, Needed::Sometimes),
-                ("session_id", Kind::Number, Needed::Sometimes),
+                ("session_id", Kind::Text, Needed::Sometimes),
                 ("statement_id", Kind::Text, Needed::Sometimes),
                 ("object", Kind::Text, Needed::Sometimes),
                 ("domain", Kind::Text, Needed::Sometimes),
                 ("outcome", Kind::Text, Needed::Sometimes),
+                ("reason", Kind::Text, Needed::Sometimes),
                 ("policies", Kind::Texts, Needed::Sometimes),
                 ("generation", Kind::Number, Needed::Sometimes),
                 ("delta_version", Kind::Number, Needed::Sometimes),
                 ("masked_columns", Kind::Texts, Needed::Sometimes),
                 ("denied_columns", Kind::Texts, Needed::Sometimes),
                 ("columns", Kind::Texts, Needed::Sometimes),
+                ("events", Kind::Number, Needed::Sometimes),
                 ("detail", Kind::Text, Needed::Sometimes),
             ]),
+        }
+    }
+
+    /// How the write-ahead file names it; never given to another stream.
+    pub(super) fn number(self) -> u8 {
+        match self {
+            Self::Audit => 1,
         }
     }
 
@@ -68,6 +78,7 @@ impl Stream {
 }
 
 impl Table {
+    /// In the order in which they are declared.
     pub const ALL: [Self; 3] = [Self::Grants, Self::AccessRequests, Self::ColumnNames];
 
     /// The folder under the state's location.
@@ -82,7 +93,7 @@ impl Table {
     pub fn schema(self) -> SchemaRef {
         match self {
             Self::Grants => schema(&[
-                ("grant_id", Kind::Number, Needed::Always),
+                ("grant_id", Kind::Text, Needed::Always),
                 ("grantee", Kind::Text, Needed::Always),
                 ("grantee_kind", Kind::Text, Needed::Always),
                 ("privilege", Kind::Text, Needed::Always),
@@ -91,9 +102,10 @@ impl Table {
                 ("granted_by", Kind::Text, Needed::Always),
                 ("granted_at", Kind::Time, Needed::Always),
                 ("expires_at", Kind::Time, Needed::Sometimes),
+                ("request_id", Kind::Text, Needed::Sometimes),
             ]),
             Self::AccessRequests => schema(&[
-                ("request_id", Kind::Number, Needed::Always),
+                ("request_id", Kind::Text, Needed::Always),
                 ("product_id", Kind::Text, Needed::Always),
                 ("requested_by", Kind::Text, Needed::Always),
                 ("purpose", Kind::Text, Needed::Always),
@@ -142,4 +154,18 @@ fn schema(columns: &[(&str, Kind, Needed)]) -> SchemaRef {
         Field::new(*name, data_type, *needed == Needed::Sometimes)
     });
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_listed_at_its_place_and_has_a_name_of_its_own() {
+        assert!(Stream::ALL.iter().enumerate().all(|(at, stream)| *stream as usize == at));
+        assert!(Table::ALL.iter().enumerate().all(|(at, table)| *table as usize == at));
+        let names: Vec<&str> = Stream::ALL.map(Stream::name).into_iter().chain(Table::ALL.map(Table::name)).collect();
+        assert!(names.iter().enumerate().all(|(at, name)| !names[..at].contains(name)), "{names:?}");
+        assert!(Stream::ALL.iter().all(|stream| stream.schema().field_with_name(stream.time_column()).is_ok()));
+    }
 }

@@ -28,6 +28,7 @@ use datafusion::sql::sqlparser::ast::{
     Expr as SqlExpr, ObjectName, Query, Statement, TableFactor, Visit, Visitor, visit_relations,
 };
 
+use super::audit::Denied;
 use super::context::Context;
 use super::fault::from_engine;
 use super::functions::session_function;
@@ -259,6 +260,9 @@ async fn in_schema<'a>(schema: &str, table: &str, context: &'a Context) -> Resul
         _ => {}
     }
     let Some(visible) = context.visible.lookup(schema, table).filter(|product| product.has_table) else {
+        if let Some(hidden) = context.visible.hidden(schema, table) {
+            context.audit.denied(hidden, Denied::Hidden);
+        }
         return Ok(None);
     };
     let product = visible.of(&context.snapshot.catalog);
@@ -272,24 +276,36 @@ async fn product_table(
     asked: Asked,
     context: &Context,
 ) -> Result<Arc<dyn TableProvider>> {
-    let Access::Read(scope) = visible.access else { return Err(denied(visible, product)) };
     let location = product.delta_port().and_then(|port| port.location.as_ref());
-    let Some(location) = location else { return Err(denied(visible, product)) };
+    let (Access::Read(scope), Some(location)) = (visible.access, location) else {
+        context.audit.denied(&product.id, Denied::DiscoverOnly);
+        return Err(denied(visible, product));
+    };
     context.reads.add(&product.id);
     let name = format!("{}.{}", visible.schema, visible.table);
     let newest = context.table(location).await?;
     let bind = async |scope: &ReadScope, schema: &SchemaRef| {
         let bound = context.mesh.bind_scope(&context.visible, scope, product, &newest, schema).await;
-        bound.ok_or_else(|| denied(visible, product))
+        bound.ok_or_else(|| {
+            context.audit.denied(&product.id, Denied::ScopeNotApplicable);
+            denied(visible, product)
+        })
     };
     let today = bind(scope, &newest.schema).await?;
     match asked {
-        Asked::Rows(None) => return Ok(Arc::new(SecuredTable::new(&name, newest.provider(), today)?)),
-        Asked::History => return travel::history(location, &newest, today.is_whole(), context).await,
+        Asked::Rows(None) => {
+            context.audit.read(&product.id, &name, newest.version, &today);
+            return Ok(Arc::new(SecuredTable::new(&name, newest.provider(), today)?));
+        }
+        Asked::History => {
+            context.audit.read(&product.id, &name, newest.version, &today);
+            return travel::history(location, &newest, today.is_whole(), context).await;
+        }
         Asked::Rows(Some(_)) | Asked::Changes { .. } => {}
     }
-    let unfenced = travel::unfenced(asked, location, &newest, today.is_whole(), context).await?;
+    let (unfenced, version) = travel::unfenced(asked, location, &newest, today.is_whole(), context).await?;
     let then = bind(&travel::scope_then(scope), &unfenced.schema()).await?;
+    context.audit.read(&product.id, &name, version, &then);
     Ok(Arc::new(SecuredTable::new(&name, unfenced, then)?))
 }
 
@@ -430,19 +446,23 @@ fn function_name(name: &str) -> &str {
     name.strip_prefix(PG_CATALOG).and_then(|rest| rest.strip_prefix('.')).unwrap_or(name)
 }
 
+/// Stops at the first query.
+struct Queries;
+
+impl Visitor for Queries {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+        ControlFlow::Break(())
+    }
+}
+
 /// The value of an expression that names no table and no column.
 fn constant(expression: &SqlExpr, state: &SessionState, context: &Context) -> Result<ScalarValue> {
     let not_constant = || {
         Error::new(SqlState::SYNTAX_ERROR, "a version or a timestamp must be a constant")
             .hint("Literals, now(), and arithmetic on them are constant.")
     };
-    struct Queries;
-    impl Visitor for Queries {
-        type Break = ();
-        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
-            ControlFlow::Break(())
-        }
-    }
     if expression.visit(&mut Queries).is_break() {
         return Err(not_constant());
     }

@@ -7,6 +7,7 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, SchemaError};
 
 use crate::access::missing_file;
+use crate::engine::share::BEYOND_SHARE;
 use crate::error::{Error, SqlState};
 
 /// Translates an engine error. Errors of our own that travelled through the engine come out as they went in.
@@ -31,12 +32,18 @@ pub fn from_engine(error: DataFusionError) -> Error {
         DataFusionError::NotImplemented(message) => Error::unsupported(lower_first(&message)),
         DataFusionError::ResourcesExhausted(message) => {
             tracing::warn!(cause = %message, "a statement ran out of memory or spill space");
-            if message.contains("disk") || message.contains("temp") {
-                Error::new(SqlState::DISK_FULL, "the statement needs more spill space than is left")
+            if message.contains(BEYOND_SHARE) {
+                Error::new(SqlState::OUT_OF_MEMORY, "the statement needs more memory than one user may hold")
+                    .hint("Read less at a time, or run fewer statements at once.")
+            } else if message.contains("disk") || message.contains("temp") {
+                no_spill_space()
             } else {
                 Error::new(SqlState::OUT_OF_MEMORY, "the statement needs more memory than is left")
+                    .hint("Read less at a time, or ask for a higher memory limit.")
             }
-            .hint("Read less at a time, or ask for a higher memory limit.")
+        }
+        DataFusionError::IoError(inner) if spill_error(&inner).is_some() => {
+            spill_error(&inner).unwrap_or_else(no_spill_space)
         }
         DataFusionError::Plan(message) => from_plan(&message),
         DataFusionError::Execution(message) => from_execution(&message),
@@ -65,6 +72,7 @@ fn from_shared(error: &DataFusionError) -> Error {
             inner.downcast_ref::<Error>().cloned().unwrap_or_else(|| Error::internal(inner))
         }
         DataFusionError::ArrowError(inner, _) => arrow_by_text(inner),
+        DataFusionError::IoError(inner) => spill_error(inner).unwrap_or_else(|| Error::internal(error)),
         DataFusionError::SchemaError(inner, _) => from_schema(inner),
         DataFusionError::NotImplemented(message) => Error::unsupported(lower_first(message)),
         DataFusionError::ResourcesExhausted(message) => {
@@ -89,8 +97,24 @@ fn from_arrow(error: ArrowError) -> Error {
     }
 }
 
+fn no_spill_space() -> Error {
+    Error::new(SqlState::DISK_FULL, "the statement needs more spill space than is left")
+        .hint("Read less at a time, or ask for a higher memory limit.")
+}
+
+/// Spill files say that there is no room by an I/O error: ours, the disk manager's or the operating system's.
+fn spill_error(error: &std::io::Error) -> Option<Error> {
+    if let Some(own) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        return Some(own.clone());
+    }
+    let is_full = error.kind() == std::io::ErrorKind::StorageFull
+        || error.to_string().contains("used disk space during the spilling process");
+    is_full.then(no_spill_space)
+}
+
 fn arrow_by_text(error: &ArrowError) -> Error {
     match error {
+        ArrowError::IoError(_, inner) if let Some(full) = spill_error(inner) => full,
         ArrowError::DivideByZero => Error::new(SqlState::DIVISION_BY_ZERO, "division by zero"),
         ArrowError::ArithmeticOverflow(message) => {
             Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range").detail(message.clone())
@@ -287,6 +311,21 @@ mod tests {
         ] {
             assert_eq!(error(arrow), postgres);
         }
+    }
+
+    #[test]
+    fn spill_files_that_are_full_say_so() {
+        use std::io;
+        let code = |inner: io::Error| from_engine(ArrowError::IoError(inner.to_string(), inner).into()).sqlstate();
+        let own = Error::new(SqlState::DISK_FULL, "no more");
+        assert_eq!(code(io::Error::other(own.clone())), SqlState::DISK_FULL);
+        assert_eq!(code(io::Error::from(io::ErrorKind::StorageFull)), SqlState::DISK_FULL);
+        assert_eq!(code(io::Error::other("broken")), SqlState::INTERNAL_ERROR);
+        assert_eq!(from_engine(DataFusionError::IoError(io::Error::other(own.clone()))), own);
+        let shared = DataFusionError::Shared(std::sync::Arc::new(DataFusionError::IoError(io::Error::other(own))));
+        assert_eq!(from_engine(shared).sqlstate(), SqlState::DISK_FULL);
+        let beyond = from_engine(DataFusionError::ResourcesExhausted(format!("1 byte is {BEYOND_SHARE}: temp disk")));
+        assert_eq!(beyond.sqlstate(), SqlState::OUT_OF_MEMORY);
     }
 
     #[test]

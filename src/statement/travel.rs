@@ -65,10 +65,13 @@ impl Special {
     pub fn asked(&self, zone: &TimeZone, constant: impl Fn(&Expr) -> Result<ScalarValue>) -> Result<Asked> {
         let point = |expression: &Expr| point(&constant(expression)?, zone);
         match &self.what {
-            What::At(TableVersion::VersionAsOf(expression)) => match point(expression)? {
-                at @ At::Version(_) => Ok(Asked::Rows(Some(at))),
-                At::Time(_) => Err(mismatch("VERSION AS OF takes a whole number")),
-            },
+            What::At(TableVersion::VersionAsOf(expression)) => {
+                let value = constant(expression)?;
+                if !value.is_null() && !value.data_type().is_integer() {
+                    return Err(mismatch("VERSION AS OF takes a whole number"));
+                }
+                self::point(&value, zone).map(|at| Asked::Rows(Some(at)))
+            }
             What::At(TableVersion::TimestampAsOf(expression)) => match point(expression)? {
                 at @ At::Time(_) => Ok(Asked::Rows(Some(at))),
                 At::Version(_) => Err(mismatch("TIMESTAMP AS OF takes a timestamp")),
@@ -312,24 +315,28 @@ fn reference(mut names: Vec<String>) -> Result<TableReference> {
 ///
 /// Columns that the table no longer has, or has under another name, are shown to those alone who read the whole table: a
 /// column may have been dropped or renamed because of what is in it, and the policy does not speak of it any more.
+///
+/// With the version that is read, for the audit; of a change feed it is the newest.
 pub async fn unfenced(
     asked: Asked,
     location: &Location,
     newest: &Arc<TableSnapshot>,
     whole: bool,
     context: &Context,
-) -> Result<Arc<dyn TableProvider>> {
+) -> Result<(Arc<dyn TableProvider>, u64)> {
     let at = match asked {
         Asked::Rows(Some(at)) => at,
-        Asked::Rows(None) | Asked::History => return Ok(newest.provider()),
+        Asked::Rows(None) | Asked::History => return Ok((newest.provider(), newest.version)),
         Asked::Changes { from, to } => {
             let to = to.or_else(|| context.as_of());
             let changes = context.mesh.changes(location, newest, from, to).await?;
-            return Ok(if whole { changes.provider() } else { changes.provider_of(newest) });
+            let provider = if whole { changes.provider() } else { changes.provider_of(newest) };
+            return Ok((provider, newest.version));
         }
     };
     let then = context.table_at(location, newest, at).await?;
-    Ok(if whole { then.provider() } else { then.provider_of(&then.columns_shared_with(newest)) })
+    let provider = if whole { then.provider() } else { then.provider_of(&then.columns_shared_with(newest)) };
+    Ok((provider, then.version))
 }
 
 /// The policy of today for the columns of then. A rule about rows must still find its columns; a mask on a column that did
@@ -425,11 +432,11 @@ mod tests {
         let (apart, found) = set_apart(&statement, sql).unwrap();
         assert_eq!(
             apart.to_string().replace('\0', "!"),
-            "SELECT a.x FROM \"!0\" AS a, \"!1\" AS \"orders\", \"!2\" AS c, \"!3\" AS \"table_history\", sales.orders"
+            "SELECT a.x FROM \"!0\" a, \"!1\" AS \"orders\", \"!2\" c, \"!3\" AS \"table_history\", sales.orders"
         );
-        let special = |name: &str| &found[&TableReference::bare(name)];
-        assert_eq!(special("\01").reference, TableReference::partial("sales", "orders"));
-        assert_eq!(special("\03").reference, TableReference::partial("S", "t"));
-        assert_eq!((special("\00").position, special("\03").position), (Some(17), Some(120)));
+        let special = |number: usize| &found[&TableReference::bare(format!("\0{number}"))];
+        assert_eq!(special(1).reference, TableReference::partial("sales", "orders"));
+        assert_eq!(special(3).reference, TableReference::partial("S", "t"));
+        assert_eq!((special(0).position, special(3).position), (Some(17), Some(128)));
     }
 }

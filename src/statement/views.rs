@@ -51,7 +51,7 @@ pub struct View {
     /// Names and types when it was made.
     schema: SchemaRef,
     /// Given back when nobody holds the view any more.
-    _room: Arc<dyn Any + Send + Sync>,
+    room: Arc<dyn Any + Send + Sync>,
 }
 
 /// The views of a session at one moment. Cheap to copy.
@@ -70,7 +70,7 @@ impl Views {
     }
 
     /// `false` when there is no view of this name.
-    pub fn drop(&mut self, name: &str) -> bool {
+    pub fn remove(&mut self, name: &str) -> bool {
         Arc::make_mut(&mut self.0).remove(name).is_some()
     }
 
@@ -106,7 +106,7 @@ pub async fn define(
         let name = definition.name.clone();
         let path = planning.search_path();
         let no_columns = SchemaRef::new(datafusion::arrow::datatypes::Schema::empty());
-        let view = View { definition, text, path, schema: no_columns, _room: room };
+        let view = View { definition, text, path, schema: no_columns, room };
         let mut views = planning.views.clone();
         Arc::make_mut(&mut views.0).insert(name.clone(), Arc::new(view));
         // under its own name, so that a view made of itself is noticed
@@ -114,7 +114,9 @@ pub async fn define(
         let state = bind::state(&planning);
         let view = planning.views.0.get(&name).cloned().ok_or_else(|| Error::internal("a view that was just made"))?;
         let search = Search::of(&planning);
-        let plan = plan(&view, &search, &state, true).await?;
+        let plan = plan(&view, &search, &state, true).await;
+        let plan = plan.inspect_err(|_| planning.audit.record_denials(&planning))?;
+        planning.audit.record_description(&planning).await?;
         if let Some(parameter) = plan.get_parameter_names().map_err(from_engine)?.into_iter().next() {
             let message = format!("there is no parameter {parameter}");
             return Err(Error::new(SqlState::UNDEFINED_PARAMETER, message));
@@ -129,7 +131,7 @@ pub async fn define(
             text: Arc::clone(&view.text),
             path: view.path.clone(),
             schema,
-            _room: Arc::clone(&view._room),
+            room: Arc::clone(&view.room),
         };
         Arc::make_mut(&mut views.0).insert(name, Arc::new(made));
         Ok(views)

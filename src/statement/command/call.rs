@@ -224,7 +224,7 @@ fn answer(id: i64, status: &str) -> Result<Rows> {
     let columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![id])), Arc::new(StringArray::from(vec![status]))];
     let batch = RecordBatch::try_new(Arc::clone(&schema), columns).map_err(Error::internal)?;
     let stream = RecordBatchStreamAdapter::new(Arc::clone(&schema), stream::iter([Ok(batch)]));
-    Ok(Rows { schema, stream: Box::pin(stream), tag: "CALL", guard: None })
+    Ok(Rows { schema, stream: Box::pin(stream), tag: "CALL", guard: None, notice: None })
 }
 
 /// PostgreSQL's words.
