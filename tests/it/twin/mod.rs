@@ -62,6 +62,8 @@ struct Tally {
     different: u64,
     /// Statements whose answers differ from time to time, in one world as in the other.
     unsteady: u64,
+    /// An error in one world and rows in the other.
+    unsettled: u64,
 }
 
 impl Tally {
@@ -94,6 +96,7 @@ impl Tally {
         self.differences.extend(other.differences);
         self.different += other.different;
         self.unsteady += other.unsteady;
+        self.unsettled += other.unsettled;
     }
 
     fn share(&self, part: u64) -> u64 {
@@ -102,13 +105,14 @@ impl Tally {
 
     fn report(&self, name: &str, seed: u64, began: Instant) {
         eprintln!(
-            "{name}: {} statements, seed {seed}, {:.0} s: {} differ, {} are unsteady; {} % answered, {} % with rows, {} % about fenced \
+            "{name}: {} statements, seed {seed}, {:.0} s: {} differ, {} are unsteady, {} have rows in one world only; {} % answered, {} % with rows, {} % about fenced \
              tables, {} % about masked columns, {} % probing what is not shown, {} % that could fail and did not; \
              forms {:?}; errors {:?}",
             self.asked,
             began.elapsed().as_secs_f64(),
             self.different,
             self.unsteady,
+            self.unsettled,
             100 - self.share(self.failed),
             self.share(self.with_rows),
             self.share(self.fenced),
@@ -168,6 +172,7 @@ impl<'a> Twins<'a> {
             let statement = statement::statement(known, self.seed, number);
             let answers = tokio::join!(ask(&mut first, &statement.said), ask(&mut second, &statement.said));
             tally.count(&statement, &answers.0);
+            tally.unsettled += u64::from(answers.0.error().is_some() != answers.1.error().is_some());
             if self.shows {
                 eprintln!("#{number} {} {}\n    {}", known.principal, statement.said.text(), answers.0.lines());
             }
@@ -192,7 +197,12 @@ impl<'a> Twins<'a> {
         tally
     }
 
+    /// A copy's predicates run elsewhere in the plan, so that one may fail on a row that another has left out already:
+    /// rows are compared where there are some.
     fn differ(&self, statement: &Statement, (first, second): &(Answer, Answer)) -> bool {
+        if self.compare == Compare::Rows && (first.error().is_some() || second.error().is_some()) {
+            return false;
+        }
         self.compared(statement, first, self.first) != self.compared(statement, second, self.second)
     }
 
@@ -359,5 +369,6 @@ async fn what_is_seen_is_what_a_filtered_copy_would_hold() {
     );
     if setting("PGMESH_TWIN_ONLY").is_none() {
         assert!(tally.share(tally.with_rows) >= 50, "{} % had rows", tally.share(tally.with_rows));
+        assert!(tally.unsettled * 20 <= tally.asked, "{} statements fail in one of two", tally.unsettled);
     }
 }
