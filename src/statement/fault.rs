@@ -54,13 +54,7 @@ pub fn from_engine(error: DataFusionError) -> Error {
             let own = Error::internal(&error);
             Error::new(SqlState::IO_ERROR, "could not read from the store").detail(own.message().to_owned())
         }
-        DataFusionError::ParquetError(_) => {
-            if let Some(missing) = missing_file(&error) {
-                return missing;
-            }
-            let own = Error::internal(&error);
-            Error::new(SqlState::DATA_CORRUPTED, "could not read a data file").detail(own.message().to_owned())
-        }
+        DataFusionError::ParquetError(ref inner) => from_parquet(&error, &inner.to_string()),
         other => Error::internal(other),
     }
 }
@@ -80,8 +74,48 @@ fn from_shared(error: &DataFusionError) -> Error {
         }
         DataFusionError::Plan(message) => from_plan(message),
         DataFusionError::Execution(message) => from_execution(message),
+        DataFusionError::ParquetError(inner) => from_parquet(error, &inner.to_string()),
         other => Error::internal(other),
     }
+}
+
+fn from_parquet(error: &DataFusionError, text: &str) -> Error {
+    from_reader(text).or_else(|| missing_file(error)).unwrap_or_else(|| {
+        let own = Error::internal(error);
+        Error::new(SqlState::DATA_CORRUPTED, "could not read a data file").detail(own.message().to_owned())
+    })
+}
+
+/// Predicates over a whole table are evaluated while its files are read, and when one fails, its error comes as text:
+/// DataFusion's `row_filter` writes the cause in its `Debug` form.
+fn from_reader(text: &str) -> Option<Error> {
+    let (_, cause) = text.split_once("Error evaluating filter predicate: ")?;
+    if cause.contains("(DivideByZero") {
+        return Some(arrow_by_text(&ArrowError::DivideByZero));
+    }
+    let (variant, message) = cause.split_once("(\"")?;
+    let variant = variant.rsplit(|c: char| !c.is_alphanumeric()).next()?;
+    let message = unquoted(message);
+    Some(match variant {
+        "CastError" | "ParseError" => from_cast(&message),
+        "ArithmeticOverflow" => arrow_by_text(&ArrowError::ArithmeticOverflow(message)),
+        "ComputeError" | "InvalidArgumentError" | "Execution" => from_execution(&message),
+        _ => return None,
+    })
+}
+
+/// The text up to its closing quote, in Rust's `Debug` form.
+fn unquoted(text: &str) -> String {
+    let mut plain = String::new();
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '"' => break,
+            '\\' => plain.extend(characters.next()),
+            other => plain.push(other),
+        }
+    }
+    plain
 }
 
 fn from_arrow(error: ArrowError) -> Error {
@@ -122,6 +156,7 @@ fn arrow_by_text(error: &ArrowError) -> Error {
         ArrowError::CastError(message) | ArrowError::ParseError(message) => from_cast(message),
         ArrowError::NotYetImplemented(message) => Error::unsupported(lower_first(message)),
         ArrowError::ComputeError(message) | ArrowError::InvalidArgumentError(message) => from_execution(message),
+        ArrowError::ParquetError(message) => from_reader(message).unwrap_or_else(|| Error::internal(error)),
         other => Error::internal(other),
     }
 }
@@ -203,6 +238,10 @@ fn from_schema(error: &SchemaError) -> Error {
 /// Planning errors come as text; the ones that clients act on are told apart by DataFusion's fixed phrases.
 fn from_plan(message: &str) -> Error {
     let first = message.lines().next().unwrap_or_default();
+    // the last check of a physical plan found a mistake of the planner's
+    if first.starts_with("plan: [") {
+        return Error::internal(message);
+    }
     if let Some(rest) = first.strip_prefix("Invalid function '") {
         let name = rest.split('\'').next().unwrap_or_default();
         return Error::new(SqlState::UNDEFINED_FUNCTION, format!("function {name} does not exist"));
@@ -239,6 +278,9 @@ fn from_plan(message: &str) -> Error {
 }
 
 fn from_execution(message: &str) -> Error {
+    if let Some(error) = from_reader(message) {
+        return error;
+    }
     let lower = message.to_ascii_lowercase();
     if lower.contains("regex") {
         return Error::new(SqlState::INVALID_REGULAR_EXPRESSION, "invalid regular expression")
@@ -289,6 +331,34 @@ mod tests {
             code(ArrowError::CastError("Cannot cast string 'a'".to_owned())),
             SqlState::INVALID_TEXT_REPRESENTATION
         );
+    }
+
+    /// The words are those of `{:?}`, as DataFusion's `row_filter` writes them.
+    #[test]
+    fn predicates_that_fail_while_files_are_read_say_so() {
+        let said = |cause: ArrowError| {
+            let cause = DataFusionError::ArrowError(Box::new(cause), None);
+            let text = format!("Compute error: Error evaluating filter predicate: {cause:?}");
+            let parquet = || datafusion::parquet::errors::ParquetError::ArrowError(text.clone());
+            let said = |error: &Error| format!("{} {}", error.sqlstate().code(), error.message());
+            let direct = said(&from_engine(DataFusionError::ParquetError(Box::new(parquet()))));
+            let shared =
+                DataFusionError::Shared(std::sync::Arc::new(DataFusionError::ParquetError(Box::new(parquet()))));
+            assert_eq!(said(&from_engine(shared)), direct);
+            direct
+        };
+        assert_eq!(said(ArrowError::DivideByZero), "22012 division by zero");
+        let cast = ArrowError::CastError("Cannot cast string 'a \"b\"' to value of Int64 type".to_owned());
+        assert_eq!(said(cast), "22P02 invalid input syntax for type bigint: \"a \"b\"\"");
+        assert_eq!(said(ArrowError::ArithmeticOverflow("x".to_owned())), "22003 value out of range");
+        assert!(said(ArrowError::MemoryError("x".to_owned())).starts_with("XX001 "));
+    }
+
+    #[test]
+    fn a_plan_that_does_not_fit_together_is_not_the_statements_fault() {
+        let error = from_plan("plan: [\"SortPreservingMergeExec: [a]\"]\ndoes not satisfy order requirements");
+        assert_eq!(error.sqlstate(), SqlState::INTERNAL_ERROR);
+        assert!(!error.message().contains("Exec"));
     }
 
     #[test]
