@@ -33,7 +33,7 @@ async fn a_read_leaves_a_record_of_names_and_no_values() {
     let login = Login { options: &options, ..Login::sample("sales_analyst") };
     let mut client = Client::login(server.address, &login).await.unwrap();
     let sql = "select o.amount, c.name from sales.orders o join sales.customer_360 c using (customer_id)
-        where o.order_id <> 'a-literal-of-the-statement' limit 3";
+        where o.order_id::text <> 'a-literal-of-the-statement' limit 3";
     assert_eq!(client.rows(sql).await.len(), 3);
     let columns = "kind, outcome, principal, client_address, application_name, object, domain, delta_version, columns,
         policies, masked_columns, denied_columns, reason, events, detail";

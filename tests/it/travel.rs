@@ -352,7 +352,7 @@ async fn a_feed_has_the_rows_that_today_s_policy_admits() {
     for (call, rows) in [
         ("table_changes('sales.deals', '2026-03-01', '2026-03-31')", "6"),
         ("data_catalog.table_changes('Sales.Deals', date '2026-02-15', timestamp '2026-04-01 00:00:00')", "7"),
-        ("table_changes('mesh.sales.deals', 3, 3) as c(id)", "1"),
+        ("table_changes('mesh.sales.deals', 3, 3) as c", "1"),
         ("table_changes('sales.deals', now())", "0"),
         ("table_changes('sales.deals', 5)", "0"),
     ] {
