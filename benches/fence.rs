@@ -20,9 +20,10 @@ use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
 use pgmesh::access::visible::Visible;
-use pgmesh::access::{Access, CompiledScope, Principal, SecuredTable};
+use pgmesh::access::{Access, CompiledScope, Grants, Principal, SecuredTable};
 use pgmesh::catalog::load::load;
 use pgmesh::delta::{Stores, TableLocation, TableSnapshot, Tables};
+use pgmesh::engine::share::ShareLimits;
 use pgmesh::engine::{Engine, Limits};
 
 const ROWS: u64 = 6_000_000;
@@ -58,6 +59,7 @@ async fn measure(rows: u64) {
         spill_dir: None,
         spill_bytes: 1 << 30,
         parallelism: std::thread::available_parallelism().map_or(2, usize::from),
+        share: ShareLimits { memory_percent: 100, spill_percent: 100, statements: 1, wait: Duration::ZERO },
     };
     let engine = Engine::new(&limits, tables.object_store_registry()).unwrap();
     let url = url::Url::from_directory_path(&table).unwrap().to_string();
@@ -102,7 +104,7 @@ impl World {
     async fn secured(&self, policies: &[String]) -> SessionContext {
         let catalog = load(&self.mesh(policies)).catalog;
         let user = &catalog.users[if policies.is_empty() { "member" } else { "analyst" }];
-        let visible = Visible::new(&catalog, 1, Arc::new(Principal::from(user)));
+        let visible = Visible::new(&catalog, &Grants::default(), 1, Arc::new(Principal::from(user)));
         let product = visible.lookup("sales", "orders").unwrap();
         let Access::Read(scope) = product.access else { panic!("the analyst may not read") };
         let scope = CompiledScope::compile(scope, &visible.reader(None), &self.snapshot.schema).unwrap();

@@ -16,9 +16,10 @@ use clap::builder::BoolishValueParser;
 use clap::{Args, ValueEnum, ValueHint};
 
 pub use self::file::ConfigFile;
-pub use self::units::Bytes;
+pub use self::units::{Bytes, Percent};
 use self::units::{
     parse_address, parse_bytes, parse_duration, parse_log_level, parse_memory, parse_message_bytes, parse_retention,
+    parse_share,
 };
 
 /// Everything that `pgmesh serve` can be told.
@@ -78,6 +79,11 @@ pub struct Config {
     #[arg(value_parser = parse_memory, help_heading = "Limits")]
     pub memory_limit: Bytes,
 
+    /// How much of the memory that others leave free the queries of one user may hold together
+    #[arg(long, env = "PGMESH_MEMORY_LIMIT_PER_USER", value_name = "PERCENT", default_value = "50%")]
+    #[arg(value_parser = parse_share, help_heading = "Limits")]
+    pub memory_limit_per_user: Percent,
+
     /// Where queries that need more memory put what does not fit [default: the system's temporary folder]
     #[arg(long, env = "PGMESH_SPILL_DIR", value_name = "DIR", value_hint = ValueHint::DirPath)]
     #[arg(help_heading = "Limits")]
@@ -88,10 +94,30 @@ pub struct Config {
     #[arg(value_parser = parse_bytes, help_heading = "Limits")]
     pub spill_limit: Bytes,
 
+    /// How much of the spill space that others leave free the queries of one user may hold together
+    #[arg(long, env = "PGMESH_SPILL_LIMIT_PER_USER", value_name = "PERCENT", default_value = "50%")]
+    #[arg(value_parser = parse_share, help_heading = "Limits")]
+    pub spill_limit_per_user: Percent,
+
+    /// Statements of one user that run at the same time; more wait for their turn
+    #[arg(long, env = "PGMESH_MAX_STATEMENTS_PER_USER", value_name = "COUNT", default_value = "32")]
+    #[arg(help_heading = "Limits")]
+    pub max_statements_per_user: NonZeroUsize,
+
+    /// How long a statement may wait for its turn
+    #[arg(long, env = "PGMESH_STATEMENT_QUEUE_TIMEOUT", value_name = "DURATION", default_value = "30s")]
+    #[arg(value_parser = parse_duration, help_heading = "Limits")]
+    pub statement_queue_timeout: Duration,
+
     /// How long a statement may run, until a session sets its own; 0: any time
     #[arg(long, env = "PGMESH_STATEMENT_TIMEOUT", value_name = "DURATION", default_value = "0")]
     #[arg(value_parser = parse_duration, help_heading = "Limits")]
     pub statement_timeout: Duration,
+
+    /// The longest that a session may set for its statements; 0: any time
+    #[arg(long, env = "PGMESH_STATEMENT_TIMEOUT_MAX", value_name = "DURATION", default_value = "0")]
+    #[arg(value_parser = parse_duration, help_heading = "Limits")]
+    pub statement_timeout_max: Duration,
 
     /// How long a session may do nothing inside a transaction, until it sets its own; 0: any time
     #[arg(long, env = "PGMESH_IDLE_IN_TRANSACTION_SESSION_TIMEOUT", value_name = "DURATION", default_value = "0")]
@@ -279,7 +305,8 @@ mod tests {
         assert_eq!(config.catalog(), Path::new("./catalog"));
         assert_eq!(config.max_message_bytes, Bytes(64 << 20));
         assert_eq!(config.authentication_timeout, Duration::from_secs(10));
-        assert_eq!(config.statement_timeout, Duration::ZERO);
+        assert_eq!((config.statement_timeout, config.statement_timeout_max), (Duration::ZERO, Duration::ZERO));
+        assert_eq!((config.memory_limit_per_user, config.spill_limit_per_user), (Percent(50), Percent(50)));
         assert!(config.memory_limit.0 > 0);
         assert_eq!(config.tls(), None);
         assert_eq!(config.audit_retention.as_secs(), 400 * 24 * 3600);

@@ -1,13 +1,14 @@
 //! The query engine that all sessions share: memory and spill limits, functions, optimizer rules. It holds no catalog
 //! and no tables; what a statement may see is given to it by `statement::bind`.
 
+pub mod share;
+
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::{FairSpillPool, TrackConsumersPool};
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
@@ -16,6 +17,7 @@ use tokio::runtime::{Handle, Runtime};
 use tokio::sync::Semaphore;
 
 use crate::error::{Error, Result};
+use share::{Share, ShareLimits, Shares};
 
 /// Stack of every thread that handles statements: parser, planner and optimizer recurse along a statement's nesting, which
 /// `statement::limits` bounds. Only what is used of it takes memory.
@@ -25,8 +27,6 @@ const TIME_ZONES_KEPT_MAX: usize = 64;
 /// Statements planned at the same time: this many for each core, and never fewer than the minimum.
 const PLANNING_PER_CORE: usize = 4;
 const PLANNING_MIN: usize = 8;
-/// How many consumers an out-of-memory log line names.
-const MEMORY_CONSUMERS_NAMED: usize = 5;
 
 /// Limits of the engine.
 #[derive(Clone, Debug)]
@@ -39,11 +39,14 @@ pub struct Limits {
     pub spill_bytes: u64,
     /// Partitions of a plan: how many cores a statement may use.
     pub parallelism: usize,
+    /// What one principal's statements may take of all that.
+    pub share: ShareLimits,
 }
 
 /// Shared by all sessions; immutable but for the cache of states.
 pub struct Engine {
     runtime: Arc<RuntimeEnv>,
+    shares: Shares,
     base: Arc<SessionState>,
     by_time_zone: Mutex<HashMap<String, Arc<SessionState>>>,
     /// Statements that are planned at the same time.
@@ -85,18 +88,16 @@ impl Engine {
     /// # Errors
     /// When the spill folder cannot be used, or threads cannot be started.
     pub fn new(limits: &Limits, stores: Arc<dyn ObjectStoreRegistry>) -> datafusion::common::Result<Self> {
-        let consumers = std::num::NonZeroUsize::new(MEMORY_CONSUMERS_NAMED).unwrap_or(std::num::NonZeroUsize::MIN);
-        let pool = TrackConsumersPool::new(FairSpillPool::new(limits.memory_bytes), consumers);
         let mode = limits
             .spill_dir
             .clone()
             .map_or(DiskManagerMode::OsTmpDirectory, |dir| DiskManagerMode::Directories(vec![dir]));
         let disk = DiskManagerBuilder::default().with_mode(mode).with_max_temp_directory_size(limits.spill_bytes);
-        let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(pool))
-            .with_disk_manager_builder(disk)
-            .with_object_store_registry(stores)
-            .build_arc()?;
+        let unshared =
+            RuntimeEnvBuilder::new().with_disk_manager_builder(disk).with_object_store_registry(stores).build()?;
+        let shares = Shares::new(limits.share, limits.memory_bytes, limits.spill_bytes, unshared.clone());
+        // what the server does for itself has a share like any principal
+        let runtime = Arc::new(RuntimeEnv { memory_pool: shares.memory_pool(), ..unshared });
         let base = SessionStateBuilder::new()
             .with_config(session_config(limits.parallelism))
             .with_runtime_env(Arc::clone(&runtime))
@@ -104,7 +105,7 @@ impl Engine {
             .build();
         let planning = Arc::new(Semaphore::new((limits.parallelism * PLANNING_PER_CORE).max(PLANNING_MIN)));
         let workers = Workers::new(limits.parallelism)?;
-        Ok(Self { runtime, base: Arc::new(base), by_time_zone: Mutex::default(), planning, workers })
+        Ok(Self { runtime, shares, base: Arc::new(base), by_time_zone: Mutex::default(), planning, workers })
     }
 
     /// Does work that may keep a core busy for long, such as planning, away from the threads that serve connections. What
@@ -129,6 +130,14 @@ impl Engine {
 
     pub fn runtime(&self) -> &Arc<RuntimeEnv> {
         &self.runtime
+    }
+
+    /// What a principal's statements run with.
+    ///
+    /// # Errors
+    /// When the engine cannot make it.
+    pub fn share(&self, principal: &str) -> Result<Arc<Share>> {
+        self.shares.of(principal)
     }
 
     /// The engine's state for work of the server itself, in UTC.

@@ -15,6 +15,7 @@ use crate::catalog::verifier::password_matches;
 use crate::catalog::watch::Live;
 use crate::config::{CommonOptions, Config, ConfigError};
 use crate::delta::{Stores, Tables};
+use crate::engine::share::ShareLimits;
 use crate::engine::{self, Engine};
 use crate::error::{Error, SqlState};
 use crate::mesh::Mesh;
@@ -75,6 +76,12 @@ impl Server {
             spill_dir: config.spill_dir.clone(),
             spill_bytes: config.spill_limit.as_usize() as u64,
             parallelism: config.threads.get(),
+            share: ShareLimits {
+                memory_percent: config.memory_limit_per_user.0,
+                spill_percent: config.spill_limit_per_user.0,
+                statements: config.max_statements_per_user.get(),
+                wait: config.statement_queue_timeout,
+            },
         };
         let engine = Engine::new(&limits, tables.object_store_registry())?;
         let state = State::open(&state_options(config), &tables).await?;
@@ -103,6 +110,7 @@ impl Server {
                     config.idle_in_transaction_session_timeout.as_millis().to_string(),
                 ),
             ],
+            statement_timeout_max: config.statement_timeout_max,
             cancels: Arc::default(),
             sessions: Arc::new(Semaphore::new(config.max_connections.get())),
             users: wire::UserCounts::default(),
@@ -152,6 +160,7 @@ impl Server {
                 tracing::error!(connections = connections.len(), "connections that do not end are dropped");
             }
         }
+        self.shared.mesh.logins.flush();
         drop(tokio::time::timeout(LAST_WAIT, background).await);
         if tokio::time::timeout(LAST_WAIT, self.shared.mesh.state.close()).await.is_err() {
             tracing::warn!("the last records stay in the write-ahead file until the next start");

@@ -4,9 +4,9 @@
 //! understood denies everything in its scope (design, section 5).
 
 use super::fingerprint::{Fingerprint, Fingerprinter};
-use super::glob;
 use super::grants::{GrantObject, Grants, GrantsTo};
 use super::principal::Principal;
+use super::{break_glass, glob};
 use crate::catalog::model::{
     AccessPolicy, Attribute, Catalog, Condition, DecisionRule, Discoverable, DomainName, Effect, Mask, MaskMethod,
     Mode, PolicyScope, Product, Role, Test,
@@ -161,6 +161,8 @@ pub enum Cause {
     Restriction { policy: String, rule: usize },
     /// The policy could not be understood, so everything in its scope is denied.
     UnreadablePolicy { policy: String },
+    /// Break-glass is on.
+    BreakGlass,
     /// An owner or mesh_admin granted it.
     Grant { id: u32 },
     /// Two masks of different methods bind the principal in this column, so nothing is read.
@@ -176,6 +178,7 @@ impl Cause {
             Self::DiscoverableInMesh => "discoverable:mesh".to_owned(),
             Self::MeshInternal => "access_policy:mesh-internal".to_owned(),
             Self::Administrator => format!("role:{}", Role::MeshAdmin.as_str()),
+            Self::BreakGlass => format!("role:{}", Role::BreakGlass.as_str()),
             Self::Rule { policy, .. } | Self::Restriction { policy, .. } | Self::UnreadablePolicy { policy } => {
                 format!("policy:{policy}")
             }
@@ -249,11 +252,12 @@ impl<'a> Rulebook<'a> {
 
     #[must_use]
     pub fn decide(&self, product: &Product) -> Decision {
+        if self.principal.has_role(Role::BreakGlass) {
+            return break_glass::decision(product);
+        }
         let mut tally = Tally::default();
         self.hear_contract(product, &mut tally);
-        for rule in &self.rules {
-            rule.speak(product, &mut tally);
-        }
+        self.rules.iter().for_each(|rule| rule.speak(product, &mut tally));
         for grant in self.grants.on(product) {
             let read = matches!(grant.object, GrantObject::Product(_));
             tally.permit(true, read, None, &[], || Cause::Grant { id: grant.id });

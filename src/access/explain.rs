@@ -49,6 +49,7 @@ fn cause(cause: &Cause) -> String {
         Cause::Membership { group } => format!("the group `{group}` belongs to the domain"),
         Cause::DiscoverableInMesh => "the contract says `discoverable: mesh`".to_owned(),
         Cause::MeshInternal => "the contract says `access_policy: mesh-internal`".to_owned(),
+        Cause::BreakGlass => "the session broke the glass, which is recorded".to_owned(),
         Cause::Administrator => "mesh_admin manages every product".to_owned(),
         Cause::Rule { policy, rule } | Cause::Restriction { policy, rule } => {
             format!("rule {} of the policy `{policy}`", rule + 1)

@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::{DataType, SchemaRef};
+use datafusion::arrow::datatypes::{DataType, Field, SchemaRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, DFSchemaRef, DataFusionError, ScalarValue, TableReference, plan_err};
@@ -76,6 +76,19 @@ impl RowFilter {
     pub(super) fn admits_nothing(&self) -> bool {
         matches!(&self.logical, Expr::Literal(value, _) if *value != ScalarValue::Boolean(Some(true)))
     }
+}
+
+/// Without values it is false.
+fn is_one_of<'v>(column: &str, field: &Field, values: impl Iterator<Item = &'v str>) -> Result<Expr, String> {
+    let values = values.map(|value| {
+        let value = ScalarValue::Utf8(Some(value.to_owned()));
+        value.cast_to(field.data_type()).map(lit).map_err(|error| error.to_string())
+    });
+    let values = values.collect::<Result<Vec<_>, _>>()?;
+    if values.is_empty() {
+        return Ok(lit(false));
+    }
+    Ok(Expr::InList(InList::new(Box::new(column_expr(column)), values, false)))
 }
 
 /// What an expression is for decides what it may call.
@@ -160,15 +173,17 @@ impl<'a> Compiler<'a> {
         if !is_text(field.data_type()) {
             return Err(format!("row_domain_column {column:?} is not text"));
         }
-        let domains = self.readable_domains.iter().map(|domain| {
-            let name = ScalarValue::Utf8(Some(domain.0.clone()));
-            name.cast_to(field.data_type()).map(lit).map_err(|error| error.to_string())
-        });
-        let domains = domains.collect::<Result<Vec<_>, _>>()?;
-        if domains.is_empty() {
-            return Ok(lit(false));
-        }
-        Ok(Expr::InList(InList::new(Box::new(column_expr(column)), domains, false)))
+        is_one_of(column, field, self.readable_domains.iter().map(DomainName::as_str))
+    }
+
+    /// The rows whose `column`, a text, is one of `values`.
+    pub(super) fn one_of<'v>(
+        &self,
+        column: &str,
+        values: impl Iterator<Item = &'v str>,
+    ) -> Result<Option<RowFilter>, String> {
+        let field = self.schema.as_arrow().field_with_name(column).map_err(|error| error.to_string())?;
+        self.row_filter(is_one_of(column, field, values)?)
     }
 
     fn filter(&self, text: &str) -> Result<Expr, String> {

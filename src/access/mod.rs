@@ -12,6 +12,7 @@
 //! INVARIANT: only [`lint::secure`] makes a [`lint::Secured`], and only a `Secured` plan runs.
 
 pub mod about;
+mod break_glass;
 pub mod decide;
 pub mod domains;
 pub mod explain;

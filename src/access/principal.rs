@@ -12,7 +12,7 @@ pub struct Principal {
     /// Sorted, without duplicates.
     pub groups: Vec<String>,
     pub attributes: BTreeMap<String, String>,
-    /// In the order mesh_admin, auditor, without duplicates.
+    /// In the order mesh_admin, auditor, break_glass, without duplicates. The last one stands for break-glass that is on.
     pub roles: Vec<Role>,
 }
 
@@ -27,6 +27,15 @@ impl From<&User> for Principal {
 }
 
 impl Principal {
+    /// The user while break-glass is on; `None` for one who may not break it. To have the role does nothing by itself.
+    #[must_use]
+    pub fn with_broken_glass(user: &User) -> Option<Self> {
+        let may = user.roles.contains(&Role::BreakGlass);
+        let mut principal = may.then(|| Self::from(user))?;
+        principal.roles.push(Role::BreakGlass);
+        Some(principal)
+    }
+
     #[must_use]
     pub fn has_role(&self, role: Role) -> bool {
         self.roles.contains(&role)
@@ -68,6 +77,17 @@ mod tests {
         two.roles = vec![Role::MeshAdmin, Role::Auditor, Role::Auditor];
         assert_eq!(Principal::from(&one), Principal::from(&two));
         assert_eq!(Principal::from(&one).fingerprint(), Principal::from(&two).fingerprint());
+    }
+
+    #[test]
+    fn glass_is_broken_by_those_who_may_and_only_when_they_do() {
+        let mut may = user("ann", &["a"]);
+        may.roles = vec![Role::BreakGlass, Role::Auditor];
+        let (before, during) = (Principal::from(&may), Principal::with_broken_glass(&may).unwrap());
+        assert!(!before.has_role(Role::BreakGlass) && before.has_role(Role::Auditor));
+        assert!(during.has_role(Role::BreakGlass) && during.has_role(Role::Auditor));
+        assert_ne!(before.fingerprint(), during.fingerprint(), "nothing that is kept for one serves the other");
+        assert_eq!(Principal::with_broken_glass(&user("bob", &["a"])), None);
     }
 
     #[test]

@@ -281,7 +281,10 @@ pub fn missing_file(error: &DataFusionError) -> Option<Error> {
         // boxed by arrow and Parquet, which do not tell of what is in the box
         let store = current.downcast_ref::<object_store::Error>();
         let boxed = || current.downcast_ref::<Box<object_store::Error>>().map(AsRef::as_ref);
-        if let Some(object_store::Error::NotFound { .. }) = store.or_else(boxed) {
+        // DataFusion's reader of footers keeps the text alone
+        let footer = current.to_string();
+        let in_text = footer.contains("Failed to fetch metadata for file") && footer.contains("not found: ");
+        if in_text || matches!(store.or_else(boxed), Some(object_store::Error::NotFound { .. })) {
             tracing::warn!(cause = %error, "a file of a table's version is missing");
             let message = "files of this version of the table are no longer there";
             return Some(

@@ -67,6 +67,24 @@ impl CompiledScope {
         Ok(Self { schema: Arc::clone(schema), row_filter, masks, visible })
     }
 
+    /// Everything. `Err` as in [`compile`](Self::compile).
+    pub fn whole(schema: &SchemaRef) -> Result<Self, String> {
+        Self::compile(
+            &ReadScope::default(),
+            &Reader { principal: &anyone(), readable_domains: &BTreeSet::new(), mask_key: None },
+            schema,
+        )
+    }
+
+    /// Every column of the rows whose `column`, a text, is one of `values`. `Err` as in [`compile`](Self::compile).
+    pub fn with_values(column: &str, values: &BTreeSet<String>, schema: &SchemaRef) -> Result<Self, String> {
+        let anyone = anyone();
+        let no_domains = BTreeSet::new();
+        let compiler = Compiler::new(&anyone, &no_domains, schema)?;
+        let row_filter = compiler.one_of(column, values.iter().map(String::as_str))?;
+        Ok(Self { row_filter, ..Self::whole(schema)? })
+    }
+
     /// Without the columns that `exists` does not know: they do not exist for the principal.
     #[must_use]
     pub fn without_columns(mut self, exists: impl Fn(&str) -> bool) -> Self {
@@ -83,6 +101,12 @@ impl CompiledScope {
     /// The names of the masked columns, in the table's order.
     pub fn masked_names(&self) -> impl Iterator<Item = &str> {
         self.masks.keys().map(|&index| self.schema.field(index).name().as_str())
+    }
+
+    /// The names of the columns that do not exist for the principal, in the table's order.
+    pub fn hidden_names(&self) -> impl Iterator<Item = &str> {
+        let hidden = self.schema.fields().iter().enumerate().filter(|(index, _)| !self.visible.contains(index));
+        hidden.map(|(_, field)| field.name().as_str())
     }
 
     /// What the principal sees of the table. A masked column may be NULL, whatever the table says.
@@ -112,10 +136,14 @@ pub fn check_mask(mask: &ColumnMask, schema: &SchemaRef) -> Result<(), String> {
 }
 
 fn check(scope: &ReadScope, schema: &SchemaRef) -> Result<(), String> {
-    let anyone = Principal { name: String::new(), groups: Vec::new(), attributes: BTreeMap::new(), roles: Vec::new() };
+    let anyone = anyone();
     let key = MaskKey::new([0; 32]);
     let reader = Reader { principal: &anyone, readable_domains: &BTreeSet::new(), mask_key: Some(&key) };
     CompiledScope::compile(scope, &reader, schema).map(drop)
+}
+
+fn anyone() -> Principal {
+    Principal { name: String::new(), groups: Vec::new(), attributes: BTreeMap::new(), roles: Vec::new() }
 }
 
 /// Where the masks apply. A masked column that the table does not have may have been renamed: refused, so that a rename

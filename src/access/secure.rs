@@ -76,6 +76,12 @@ impl SecuredTable {
         Ok(Self { name: Arc::from(name), raw, scope, schema, unmasked })
     }
 
+    /// `schema.table` in SQL.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Whether the principal reads the whole table, so that statistics about it may be shown.
     #[must_use]
     pub fn is_whole(&self) -> bool {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::decide::{Access, Rulebook};
+use super::decide::{Access, Reason, Rulebook};
 use super::domains::{DomainAccess, Privilege, domain_access_where};
 use super::fingerprint::Fingerprint;
 use super::grants::Grants;
@@ -22,6 +22,7 @@ pub struct Visible {
     names: Arc<Names>,
     /// One for each product of `names`.
     accesses: Vec<Access>,
+    reasons: Reasons,
     domain_access: Vec<DomainAccess>,
     readable_domains: BTreeSet<DomainName>,
     domains: BTreeSet<DomainName>,
@@ -43,7 +44,14 @@ impl Visible {
         names: Arc<Names>,
     ) -> Self {
         let rulebook = Rulebook::new(catalog, grants, &principal);
-        let accesses: Vec<Access> = catalog.products.values().map(|product| rulebook.decide(product).access).collect();
+        let mut reasons = ReasonsBuilder::default();
+        let decide = |product| {
+            let decision = rulebook.decide(product);
+            reasons.add(&decision.reasons);
+            decision.access
+        };
+        let accesses: Vec<Access> = catalog.products.values().map(decide).collect();
+        let reasons = reasons.reasons;
         let domain_access = domain_access_where(catalog, &rulebook, |position, _| {
             accesses.get(position).is_some_and(Access::is_discoverable)
         });
@@ -52,7 +60,18 @@ impl Visible {
         let domains: BTreeSet<DomainName> = domain_access.iter().map(|row| row.domain.clone()).collect();
         let schemas = domains.iter().map(DomainName::schema_name).collect();
         let fingerprint = principal.fingerprint();
-        Self { generation, principal, fingerprint, names, accesses, domain_access, readable_domains, domains, schemas }
+        Self {
+            generation,
+            principal,
+            fingerprint,
+            names,
+            accesses,
+            reasons,
+            domain_access,
+            readable_domains,
+            domains,
+            schemas,
+        }
     }
 
     /// The generation of policy that this view was made from: it grows with every change of the catalog or of a grant.
@@ -82,8 +101,28 @@ impl Visible {
 
     #[must_use]
     pub fn get(&self, id: &ProductId) -> Option<VisibleProduct<'_>> {
-        let position = self.names.products.binary_search_by(|named| named.id.cmp(id)).ok()?;
-        self.at(position)
+        self.at(self.names.position(id)?)
+    }
+
+    /// For the audit alone: the product with a table of this name that does not exist for the principal.
+    #[must_use]
+    pub fn hidden(&self, schema: &str, table: &str) -> Option<&ProductId> {
+        let candidates = self.names.by_table.get(schema)?.get(table)?;
+        let named = candidates.iter().find_map(|&position| self.names.products.get(position as usize))?;
+        named.has_table.then_some(&named.id)
+    }
+
+    /// For the audit alone: everything that spoke for or against access to the product, as
+    /// [`Cause::label`](super::decide::Cause::label) writes it, whether the product is visible or not.
+    #[must_use]
+    pub fn reasons(&self, id: &ProductId) -> &[String] {
+        self.names.position(id).map_or(&[], |position| self.reasons.of(position))
+    }
+
+    /// For the audit alone: the product's domain, whether the product is visible or not.
+    #[must_use]
+    pub fn domain_of(&self, id: &ProductId) -> Option<&DomainName> {
+        self.names.products.get(self.names.position(id)?).map(|named| &named.domain)
     }
 
     /// The discoverable products in the order of their ids.
@@ -93,7 +132,7 @@ impl Visible {
 
     fn at(&self, position: usize) -> Option<VisibleProduct<'_>> {
         let access = self.accesses.get(position).filter(|access| access.is_discoverable())?;
-        let Named { id, schema, table, has_table } = self.names.products.get(position)?;
+        let Named { id, schema, table, has_table, .. } = self.names.products.get(position)?;
         Some(VisibleProduct { id, schema, table, has_table: *has_table, access })
     }
 
@@ -164,6 +203,54 @@ impl VisibleProduct<'_> {
     }
 }
 
+/// Why each product was decided about as it was. Few decisions have reasons of their own, so equal lists are kept once.
+#[derive(Debug, Default)]
+struct Reasons {
+    /// One for each product: a position in `lists`.
+    of_products: Vec<u32>,
+    lists: Vec<Vec<String>>,
+}
+
+impl Reasons {
+    fn of(&self, position: usize) -> &[String] {
+        let list = self.of_products.get(position).and_then(|&list| self.lists.get(list as usize));
+        list.map_or(&[], Vec::as_slice)
+    }
+}
+
+#[derive(Default)]
+struct ReasonsBuilder {
+    reasons: Reasons,
+    known: HashMap<Vec<String>, u32>,
+    last: Vec<Reason>,
+}
+
+impl ReasonsBuilder {
+    /// The next product's reasons.
+    fn add(&mut self, reasons: &[Reason]) {
+        let Reasons { of_products, lists } = &mut self.reasons;
+        // neighbours in the catalog are mostly decided about alike
+        if let Some(&list) = of_products.last()
+            && self.last == reasons
+        {
+            of_products.push(list);
+            return;
+        }
+        let mut labels: Vec<String> = Vec::with_capacity(reasons.len());
+        for label in reasons.iter().map(|reason| reason.cause.label()) {
+            if !labels.contains(&label) {
+                labels.push(label);
+            }
+        }
+        let list = *self.known.entry(labels).or_insert_with_key(|labels| {
+            lists.push(labels.clone());
+            lists.len() as u32 - 1
+        });
+        of_products.push(list);
+        self.last = reasons.to_vec();
+    }
+}
+
 /// The SQL names of a catalog's products: the same for every principal, so kept once for each generation.
 #[derive(Debug)]
 struct Names {
@@ -176,6 +263,7 @@ struct Names {
 #[derive(Debug)]
 struct Named {
     id: ProductId,
+    domain: DomainName,
     schema: String,
     table: String,
     has_table: bool,
@@ -190,12 +278,16 @@ impl Names {
             let has_table = product.delta_port().is_some();
             let positions = by_table.entry(schema.clone()).or_default().entry(table.clone()).or_default();
             positions.push(position as u32);
-            products.push(Named { id: id.clone(), schema, table, has_table });
+            products.push(Named { id: id.clone(), domain: product.domain.clone(), schema, table, has_table });
         }
         for positions in by_table.values_mut().flat_map(HashMap::values_mut) {
             positions.sort_by_key(|&position| products.get(position as usize).is_none_or(|named| !named.has_table));
         }
         Self { products, by_table }
+    }
+
+    fn position(&self, id: &ProductId) -> Option<usize> {
+        self.products.binary_search_by(|named| named.id.cmp(id)).ok()
     }
 }
 
@@ -297,6 +389,27 @@ mod tests {
         let mut secret = product("sales.secret");
         secret.governance.access_policy = AccessPolicy::Restricted;
         catalog(vec![product("sales.orders"), leads, secret, product("customer-success.Ticket-Log")], Vec::new())
+    }
+
+    #[test]
+    fn the_audit_learns_why_and_what_is_hidden() {
+        let mesh = mesh();
+        let visible = Visible::new(&mesh, &Grants::default(), 7, principal("ann", &["cs"]));
+        let of = |product: &VisibleProduct<'_>| visible.reasons(product.id).to_vec();
+        let seen: Vec<Vec<String>> = visible.products().map(|product| of(&product)).collect();
+        assert_eq!(seen, [["group:cs"], ["discoverable:mesh"]]);
+        let hidden: Vec<&ProductId> = mesh.products.keys().filter(|id| visible.get(id).is_none()).collect();
+        assert!(!hidden.is_empty());
+        for id in hidden {
+            let product = &mesh.products[id];
+            let (schema, table) = (product.domain.schema_name(), product.table_name());
+            assert!(visible.lookup(&schema, &table).is_none());
+            assert_eq!(visible.hidden(&schema, &table), product.delta_port().map(|_| id));
+            assert_eq!(visible.domain_of(id), Some(&product.domain));
+            assert!(visible.reasons(id).is_empty(), "nothing spoke for it");
+        }
+        assert_eq!(visible.hidden("sales", "nothing"), None);
+        assert!(visible.reasons(&ProductId("sales.nothing".to_owned())).is_empty());
     }
 
     #[test]

@@ -468,6 +468,8 @@ pub struct User {
 pub enum Role {
     MeshAdmin,
     Auditor,
+    /// May read everything in an emergency, once the session says why, and is recorded at every step.
+    BreakGlass,
 }
 
 impl Role {
@@ -476,6 +478,7 @@ impl Role {
         match self {
             Self::MeshAdmin => "mesh_admin",
             Self::Auditor => "auditor",
+            Self::BreakGlass => "break_glass",
         }
     }
 }

@@ -29,6 +29,16 @@ impl fmt::Display for Bytes {
     }
 }
 
+/// A share of a hundred, from 1 to 100.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Percent(pub u8);
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}%", self.0)
+    }
+}
+
 const BYTE_UNITS: &[(&str, u64)] = &[
     ("", 1),
     ("b", 1),
@@ -66,6 +76,15 @@ pub(super) fn parse_memory(text: &str) -> Result<Bytes, String> {
     match percent.trim().parse::<u64>() {
         Ok(percent @ 1..=100) => Ok(memory_total().map_or(MEMORY_UNKNOWN, |total| Bytes(total / 100 * percent))),
         _ => Err("a share of memory goes from 1% to 100%".to_owned()),
+    }
+}
+
+/// `50%` or `50`: a share of what all have together.
+pub(super) fn parse_share(text: &str) -> Result<Percent, String> {
+    let number = text.trim().strip_suffix('%').unwrap_or(text).trim();
+    match number.parse::<u8>() {
+        Ok(percent @ 1..=100) => Ok(Percent(percent)),
+        _ => Err("a share goes from 1% to 100%".to_owned()),
     }
 }
 
@@ -197,6 +216,17 @@ mod tests {
         }
         assert_eq!(memory_in_meminfo("MemTotal:       16316412 kB\nMemFree: 1 kB\n"), Some(16_316_412 * 1024));
         assert_eq!(memory_in_meminfo("MemFree: 1 kB\n"), None);
+    }
+
+    #[test]
+    fn shares_are_percents() {
+        assert_eq!(parse_share("50%"), Ok(Percent(50)));
+        assert_eq!(parse_share(" 100 % "), Ok(Percent(100)));
+        assert_eq!(parse_share(&Percent(1).to_string()), Ok(Percent(1)));
+        assert_eq!(parse_share("7"), Ok(Percent(7)));
+        for text in ["", "0%", "101%", "-1%", "%", "half", "1GiB", "5%%"] {
+            assert!(parse_share(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -53,6 +53,7 @@ const COMMIT_VERSION: &str = "_commit_version";
 const COMMIT_TIMESTAMP: &str = "_commit_timestamp";
 /// `_change_type` is `insert`, `delete`, `update_preimage` or `update_postimage`.
 const FEED_COLUMNS: [&str; 3] = ["_change_type", COMMIT_VERSION, COMMIT_TIMESTAMP];
+const ALWAYS_READ: [&str; 2] = ["_change_type", COMMIT_VERSION];
 
 /// The changes of some versions, and the columns that the table had in the last of them.
 #[derive(Debug)]
@@ -281,14 +282,16 @@ impl TableProvider for Feed {
 }
 
 impl Feed {
-    /// What is read for these columns: also the version, which tells the time, and a column that is in the files, which
-    /// tells how many rows there are. In the feed's order. `None` of a table without columns.
+    /// What is read for these columns: also the version, which tells the time, the kind of change, which is in some files
+    /// and must go somewhere, and a column that is in all files, which tells how many rows there are. In the feed's order.
+    /// `None` of a table without columns.
     fn columns_read(&self, wanted: &Schema) -> Option<Vec<String>> {
         let names = || self.changes.schema().fields().map(|field| &field.name);
         let in_files =
             names().find(|name| !self.partition_columns.contains(name) && !FEED_COLUMNS.contains(&name.as_str()))?;
-        let is_read =
-            |name: &&String| wanted.field_with_name(name).is_ok() || *name == COMMIT_VERSION || *name == in_files;
+        let is_read = |name: &&String| {
+            wanted.field_with_name(name).is_ok() || ALWAYS_READ.contains(&name.as_str()) || *name == in_files
+        };
         Some(names().filter(is_read).cloned().collect())
     }
 }
@@ -383,7 +386,15 @@ fn timed(read: &RecordBatch, wanted: &SchemaRef, times: &BTreeMap<i64, i64>) -> 
     Ok(RecordBatch::try_new_with_options(Arc::clone(wanted), columns.collect::<Result<_>>()?, &rows)?)
 }
 
-/// The kernel's errors name files.
+/// An error for those who do not show what it says: the kernel's errors name files. That one is missing is told as stores
+/// tell it.
 fn hidden(error: delta_kernel::Error) -> DataFusionError {
-    DataFusionError::External(Box::new(error))
+    match error {
+        delta_kernel::Error::Backtraced { source, .. } => hidden(*source),
+        delta_kernel::Error::FileNotFound(path) => {
+            let source = "the change feed names it".into();
+            DataFusionError::ObjectStore(Box::new(object_store::Error::NotFound { path, source }))
+        }
+        other => DataFusionError::External(Box::new(other)),
+    }
 }

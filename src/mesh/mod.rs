@@ -7,6 +7,7 @@ mod column_names;
 pub mod conformity;
 pub mod grants;
 pub mod inspect;
+pub mod logins;
 mod policy;
 mod relations;
 
@@ -28,7 +29,7 @@ use crate::access::mask::MaskKey;
 use crate::access::principal::Principal;
 use crate::access::scope::{CompiledScope, known_names};
 use crate::access::visible::{Visible, VisibleCache};
-use crate::catalog::model::{Location, MaskMethod, Problem, Product};
+use crate::catalog::model::{Location, MaskMethod, Problem, Product, Role};
 use crate::catalog::snapshot::Snapshot;
 use crate::catalog::watch::Live;
 use crate::delta::{At, Changes, Commit, DeltaError, TableLocation, TableSnapshot, Tables};
@@ -40,6 +41,7 @@ use crate::settings::moment;
 use crate::state::State;
 use crate::telemetry::Progress;
 use column_names::ColumnNames;
+use logins::Logins;
 use policy::Policies;
 pub use policy::Policy;
 pub use relations::{RelationCache, RelationKey};
@@ -58,6 +60,8 @@ pub struct Mesh {
     pub relations: Arc<RelationCache>,
     /// What the server itself keeps.
     pub state: Arc<State>,
+    /// Records who logged in, and who was refused.
+    pub logins: Arc<Logins>,
     /// What is wrong with the tables of the current generation, as far as they were looked at.
     table_problems: ArcSwap<Vec<Problem>>,
     policies: Policies,
@@ -86,6 +90,7 @@ impl Mesh {
             scores: Arc::new(Scores::default()),
             engine,
             relations: Arc::default(),
+            logins: Arc::new(Logins::new(&state)),
             state,
             table_problems: ArcSwap::default(),
             policies,
@@ -107,9 +112,19 @@ impl Mesh {
     /// # Errors
     /// A fatal `28000` when the user is no longer in the catalog.
     pub async fn view(&self, user: &str, known: Option<&View>) -> Result<View> {
+        self.view_as(user, false, known).await
+    }
+
+    /// What a user sees now, with break-glass on if `break_glass` says so and the user has the role for it. Otherwise as
+    /// [`view`](Self::view).
+    ///
+    /// # Errors
+    /// A fatal `28000` when the user is no longer in the catalog.
+    pub async fn view_as(&self, user: &str, break_glass: bool, known: Option<&View>) -> Result<View> {
         let policy = self.policy();
         if let Some(known) = known
             && known.visible.generation() == policy.generation
+            && known.principal.has_role(Role::BreakGlass) == break_glass
         {
             return Ok(known.clone());
         }
@@ -119,7 +134,8 @@ impl Mesh {
                 format!("role \"{user}\" does not exist"),
             ));
         };
-        let principal = Arc::new(Principal::from(found));
+        let broken = if break_glass { Principal::with_broken_glass(found) } else { None };
+        let principal = Arc::new(broken.unwrap_or_else(|| Principal::from(found)));
         let visible = match self.visible.kept(policy.generation, &principal) {
             Some(visible) => visible,
             None => self.decide(&policy, &principal).await?,
@@ -397,6 +413,7 @@ pub(crate) mod tests {
     use super::*;
     use crate::delta::Stores;
     use crate::engine::Limits;
+    use crate::engine::share::ShareLimits;
     use std::path::Path;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -404,7 +421,9 @@ pub(crate) mod tests {
     pub(crate) fn sample() -> Arc<Mesh> {
         let catalog = Live::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("catalog")).unwrap();
         let tables = Tables::new(Stores::default());
-        let limits = Limits { memory_bytes: 1 << 20, spill_dir: None, spill_bytes: 0, parallelism: 1 };
+        let share =
+            ShareLimits { memory_percent: 50, spill_percent: 50, statements: 8, wait: Duration::from_millis(100) };
+        let limits = Limits { memory_bytes: 1 << 20, spill_dir: None, spill_bytes: 0, parallelism: 1, share };
         let engine = Engine::new(&limits, tables.object_store_registry()).unwrap();
         let state = State::temporary(&tables);
         Arc::new(Mesh::new(catalog, tables, engine, state))

@@ -224,7 +224,7 @@ fn done(tag: &str) -> Result<Executed> {
     Ok(Executed::Done { tag: tag.to_owned(), notice: None })
 }
 
-fn with_warning(tag: &str, sqlstate: SqlState, message: &'static str) -> Executed {
+pub(super) fn with_warning(tag: &str, sqlstate: SqlState, message: &'static str) -> Executed {
     let mut notice = Report::new(sqlstate, message);
     notice.severity = Severity::Warning;
     Executed::Done { tag: tag.to_owned(), notice: Some(notice) }

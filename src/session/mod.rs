@@ -4,21 +4,26 @@
 //! A statement gets a [`Context`] made here, and what only a session can do comes back as a [`SessionCommand`] and is
 //! done in `commands`. The session knows nothing of messages or sockets.
 
+mod break_glass;
 mod budget;
 mod commands;
 mod portal;
 mod transaction;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use chrono::Utc;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 
+use crate::engine::share::Share;
 use crate::error::{Error, Report, Result, SqlState};
 use crate::mesh::{Mesh, View};
-use crate::settings::Settings;
+use crate::settings::{BREAK_GLASS, Settings};
+use crate::state::audit::event_id;
+use crate::statement::audit::Audit;
 use crate::statement::classify::{Command, SessionCommand};
 use crate::statement::context::{Context, SessionFacts, SharedSettings};
 use crate::statement::guard::Reads;
@@ -65,6 +70,7 @@ pub struct Session {
     mesh: Arc<Mesh>,
     user: String,
     view: View,
+    share: Arc<Share>,
     settings: SharedSettings,
     views: Views,
     facts: SessionFacts,
@@ -77,21 +83,36 @@ pub struct Session {
 impl Session {
     /// # Errors
     /// When the user is not in the catalog (any more).
-    pub async fn open(mesh: Arc<Mesh>, user: &str, settings: Settings, pid: i32) -> Result<Self> {
+    pub async fn open(
+        mesh: Arc<Mesh>,
+        user: &str,
+        settings: Settings,
+        pid: i32,
+        client_address: IpAddr,
+    ) -> Result<Self> {
         let view = mesh.view(user, None).await?;
         let database: Arc<str> = Arc::from(view.snapshot.catalog.mesh.name.as_str());
+        let share = mesh.engine.share(user)?;
         Ok(Self {
             mesh,
             user: user.to_owned(),
             view,
+            share,
             settings: SharedSettings::new(settings),
             views: Views::default(),
-            facts: SessionFacts { pid, database },
+            facts: SessionFacts { pid, database, client_address, session_id: Arc::from(event_id(Utc::now())) },
             statements: HashMap::new(),
             portals: HashMap::new(),
             transaction: Transaction::default(),
             budget: Budget::default(),
         })
+    }
+
+    /// Leaves a record of the session's beginning.
+    pub fn record_login(&self) {
+        let application = self.settings.lock().get("application_name").unwrap_or_default();
+        let SessionFacts { client_address, session_id, .. } = &self.facts;
+        self.mesh.logins.opened(&self.user, *client_address, session_id, &application);
     }
 
     pub fn settings(&self) -> &SharedSettings {
@@ -107,7 +128,8 @@ impl Session {
     async fn context(&mut self) -> Result<Context> {
         let (settings, views) = (&self.settings, &self.views);
         self.transaction.open(|| Restored { settings: settings.lock().clone(), views: views.clone() });
-        self.view = self.mesh.view(&self.user, Some(&self.view)).await?;
+        let break_glass = self.settings.lock().break_glass().is_some();
+        self.view = self.mesh.view_as(&self.user, break_glass, Some(&self.view)).await?;
         Ok(Context {
             mesh: Arc::clone(&self.mesh),
             snapshot: Arc::clone(&self.view.snapshot),
@@ -118,6 +140,8 @@ impl Session {
             views: self.views.clone(),
             pins: self.transaction.pins(),
             reads: Reads::default(),
+            audit: Audit::default(),
+            share: Arc::clone(&self.share),
             transaction_started: self.transaction.started().unwrap_or_else(Utc::now),
             facts: self.facts.clone(),
         })
@@ -161,6 +185,11 @@ impl Session {
                 let query = Parsed { text: Arc::clone(&parsed.text), command: Command::Query(query) };
                 self.declare(name, &query, parameters, binary, &context).await
             }
+            Outcome::Session(SessionCommand::Set { name, value: Some(reason), local })
+                if name.eq_ignore_ascii_case(BREAK_GLASS) =>
+            {
+                self.begin_break_glass(&reason, local, &context).await
+            }
             Outcome::Session(SessionCommand::CreateView(view)) => {
                 let room = self.budget.take(view.name.len() + parsed.text.len())?;
                 self.views = views::define(view, &parsed.text, Arc::new(room), &context).await?;
@@ -193,9 +222,10 @@ impl Session {
             return Err(not_in_block("DECLARE CURSOR"));
         }
         self.check_new_portal(&name)?;
-        let Outcome::Rows(rows) = statement::execute(query, parameters, context).await? else {
+        let Outcome::Rows(mut rows) = statement::execute(query, parameters, context).await? else {
             return Err(Error::new(SqlState::SYNTAX_ERROR, "DECLARE CURSOR takes a query"));
         };
+        let notice = rows.notice.take();
         let description = Description { parameters: Vec::new(), columns: Some(Arc::clone(&rows.schema)) };
         let room = self.budget.take(0)?;
         let prepared = Prepared { parsed: None, description, declared_oids: Vec::new(), _held: room };
@@ -203,7 +233,7 @@ impl Session {
         let mut portal = Portal::new(Arc::new(prepared), Vec::new(), vec![i16::from(binary)], room);
         portal.state = PortalState::Suspended { rows, rest: None };
         self.portals.insert(name, portal);
-        Ok(Executed::Done { tag: "DECLARE CURSOR".to_owned(), notice: None })
+        Ok(Executed::Done { tag: "DECLARE CURSOR".to_owned(), notice })
     }
 
     /// Parses and describes a statement under a name; the empty name is replaced, others must be free.

@@ -23,6 +23,12 @@ const CUSTOM_SETTINGS_MAX: usize = 64;
 /// Longest value of any setting, in bytes.
 const VALUE_BYTES_MAX: usize = 8 * 1024;
 
+/// The setting that lifts policies for those with the role for it.
+pub const BREAK_GLASS: &str = "mesh.break_glass";
+/// How short and how long its reason may be, in characters.
+const REASON_CHARS_MIN: usize = 10;
+const REASON_CHARS_MAX: usize = 1_000;
+
 /// How a value is checked and brought into its canonical form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -39,6 +45,8 @@ enum Kind {
     DateStyle,
     TimeZone,
     SearchPath,
+    /// Set by [`Settings::begin_break_glass`] alone, which only a session calls that has checked who asks.
+    BreakGlass,
     /// A point in time, or nothing.
     Moment,
     /// Cannot be changed.
@@ -133,6 +141,13 @@ const DEFINITIONS: &[Definition] = &[
     Definition("lock_timeout", Kind::Timeout, "0", false, "Sets the maximum allowed duration of any wait for a lock."),
     Definition("max_identifier_length", Kind::Internal, "63", false, "Shows the maximum identifier length."),
     Definition(AS_OF, Kind::Moment, "", false, "Sets the moment as of which data products are read; empty is now."),
+    Definition(
+        BREAK_GLASS,
+        Kind::BreakGlass,
+        "",
+        false,
+        "Reads everything in an emergency, for the reason given; every use is recorded.",
+    ),
     Definition("row_security", Kind::Word(&["on"]), "on", false, "Enable row security."),
     Definition(
         "search_path",
@@ -199,6 +214,8 @@ pub struct Settings {
     before_local: BTreeMap<String, Option<String>>,
     time_zone: TimeZone,
     search_path: Arc<[String]>,
+    /// What `statement_timeout` cannot be raised beyond, in milliseconds.
+    statement_timeout_max: Option<i64>,
     /// Grows with every change, so that others can tell cheaply that there was one.
     revision: u64,
 }
@@ -212,6 +229,7 @@ impl Settings {
             before_local: BTreeMap::new(),
             time_zone: TimeZone::UTC,
             search_path: Arc::from(["$user".to_owned(), "public".to_owned()]),
+            statement_timeout_max: None,
             revision: 0,
         };
         Arc::make_mut(&mut settings.initial).insert("session_authorization".to_owned(), user.to_owned());
@@ -229,6 +247,14 @@ impl Settings {
             Arc::make_mut(&mut self.initial).insert(key, value);
         }
         Ok(())
+    }
+
+    /// From now on `statement_timeout` is at most this, whatever a session sets; zero for no ceiling. A longer time, or
+    /// none, is no error, since clients set 0 without being asked to: SHOW tells what holds.
+    pub fn limit_statement_timeout(&mut self, max: Duration) -> Result<()> {
+        self.statement_timeout_max = i64::try_from(max.as_millis()).ok().filter(|max| *max > 0);
+        let current = self.raw("statement_timeout").unwrap_or("0").to_owned();
+        self.set_initial("statement_timeout", &current)
     }
 
     /// Sets a value until [`Self::end_local`] (SET LOCAL).
@@ -279,6 +305,25 @@ impl Settings {
         self.revision += 1;
         Arc::make_mut(&mut self.changed).insert(key, canonical);
         Ok(())
+    }
+
+    /// Turns break-glass on, until the transaction's end if `local`. Whoever calls it has checked that the principal may,
+    /// and has recorded it.
+    pub fn begin_break_glass(&mut self, reason: &str, local: bool) {
+        let key = BREAK_GLASS.to_owned();
+        if local {
+            let before = self.before_local.get(&key).cloned().unwrap_or_else(|| self.changed.get(&key).cloned());
+            self.before_local.insert(key.clone(), before);
+        } else {
+            self.before_local.remove(&key);
+        }
+        self.revision += 1;
+        Arc::make_mut(&mut self.changed).insert(key, reason.to_owned());
+    }
+
+    /// The reason why break-glass is on; `None` while it is off.
+    pub fn break_glass(&self) -> Option<&str> {
+        self.changed.get(BREAK_GLASS).map(String::as_str)
     }
 
     fn set_custom(&mut self, key: String, name: &str, value: &str) -> Result<()> {
@@ -353,7 +398,10 @@ impl Settings {
             }
             Kind::Timeout => {
                 let milliseconds = parse_timeout_ms(value).ok_or_else(bad)?;
-                milliseconds.to_string()
+                match self.statement_timeout_max {
+                    Some(max) if name == "statement_timeout" && !(1..=max).contains(&milliseconds) => max.to_string(),
+                    _ => milliseconds.to_string(),
+                }
             }
             Kind::Encoding => {
                 let plain: String = value.chars().filter(char::is_ascii_alphanumeric).collect();
@@ -367,6 +415,13 @@ impl Settings {
             Kind::DateStyle => canonical_date_style(self.get("datestyle").as_deref().unwrap_or("ISO, MDY"), value)
                 .ok_or_else(|| bad().hint("The only output style is ISO."))?,
             Kind::TimeZone => TimeZone::parse(value).ok_or_else(bad)?.name(),
+            Kind::BreakGlass => {
+                return Err(Error::new(
+                    SqlState::INSUFFICIENT_PRIVILEGE,
+                    format!("permission denied to set parameter \"{name}\""),
+                )
+                .hint("It takes the role break_glass and a statement of its own: SET mesh.break_glass = 'reason'."));
+            }
             Kind::Moment if value.trim().is_empty() => String::new(),
             Kind::Moment => {
                 let moment = moment::parse(value, &self.time_zone).ok_or_else(|| {
@@ -514,6 +569,20 @@ impl Settings {
     }
 }
 
+/// The reason for break-glass, without blanks around it.
+///
+/// # Errors
+/// `22023` when it is too short to say anything, or too long.
+pub fn break_glass_reason(text: &str) -> Result<&str> {
+    let reason = text.trim();
+    if (REASON_CHARS_MIN..=REASON_CHARS_MAX).contains(&reason.chars().count()) {
+        return Ok(reason);
+    }
+    let message = format!("the reason for break-glass takes {REASON_CHARS_MIN} to {REASON_CHARS_MAX} characters");
+    Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message)
+        .hint("Say what happened and what you need the data for; RESET mesh.break_glass turns it off."))
+}
+
 /// No setting of the engine is a client's to see or to change (DESIGN.md, section 5.7), and none of the mesh's own is a
 /// client's to invent: a misspelt `mesh.as_of` must not pass.
 fn is_engines(name: &str) -> bool {
@@ -649,6 +718,65 @@ mod tests {
         assert_eq!(s.statement_timeout(), None);
         assert!(s.set("statement_timeout", "soon").is_err());
         assert!(s.set("statement_timeout", "-1").is_err());
+    }
+
+    #[test]
+    fn a_statement_timeout_has_a_ceiling() {
+        let max = Duration::from_secs(60);
+        let mut s = settings();
+        s.limit_statement_timeout(max).unwrap();
+        assert_eq!(s.statement_timeout(), Some(max));
+        for raised in ["0", "2min", "1d"] {
+            s.set_initial("statement_timeout", raised).unwrap();
+            assert_eq!(s.show("statement_timeout").unwrap(), "1min", "{raised} in the startup message");
+            s.set("statement_timeout", raised).unwrap();
+            s.set_local("statement_timeout", raised).unwrap();
+            assert_eq!(s.show("statement_timeout").unwrap(), "1min", "{raised}");
+        }
+        s.set("statement_timeout", "5s").unwrap();
+        assert_eq!(s.statement_timeout(), Some(Duration::from_secs(5)), "shorter is the session's own business");
+        s.reset("statement_timeout").unwrap();
+        assert_eq!(s.statement_timeout(), Some(max));
+        s.set("idle_in_transaction_session_timeout", "2h").unwrap();
+        assert_eq!(s.idle_in_transaction_session_timeout(), Some(Duration::from_hours(2)));
+        let mut short = Settings::new("ann", &[("statement_timeout", "5000".to_owned())]).unwrap();
+        short.limit_statement_timeout(max).unwrap();
+        assert_eq!(short.show("statement_timeout").unwrap(), "5s");
+        short.limit_statement_timeout(Duration::ZERO).unwrap();
+        short.set("statement_timeout", "0").unwrap();
+        assert_eq!(short.statement_timeout(), None);
+    }
+
+    #[test]
+    fn break_glass_is_set_by_no_ordinary_way() {
+        let mut s = settings();
+        let reason = "the nightly load deleted orders";
+        let code = |result: Result<()>| result.unwrap_err().sqlstate();
+        for name in [BREAK_GLASS, "MESH.Break_Glass"] {
+            assert_eq!(code(s.set(name, reason)), SqlState::INSUFFICIENT_PRIVILEGE);
+            assert_eq!(code(s.set_local(name, reason)), SqlState::INSUFFICIENT_PRIVILEGE);
+            assert_eq!(code(s.set_initial(name, reason)), SqlState::INSUFFICIENT_PRIVILEGE);
+        }
+        assert_eq!((s.break_glass(), s.show(BREAK_GLASS).unwrap().as_str()), (None, ""));
+        s.begin_break_glass(reason, false);
+        assert_eq!((s.break_glass(), s.show(BREAK_GLASS).unwrap().as_str()), (Some(reason), reason));
+        s.reset(BREAK_GLASS).unwrap();
+        assert_eq!(s.break_glass(), None);
+        s.begin_break_glass(reason, true);
+        assert_eq!(s.break_glass(), Some(reason));
+        s.end_local();
+        assert_eq!(s.break_glass(), None);
+        s.begin_break_glass(reason, false);
+        s.reset_all();
+        assert_eq!(s.break_glass(), None);
+    }
+
+    #[test]
+    fn a_reason_says_something() {
+        assert_eq!(break_glass_reason("  ten chars!  ").unwrap(), "ten chars!");
+        for text in ["", "why", "         x         ", &"x".repeat(REASON_CHARS_MAX + 1)] {
+            assert_eq!(break_glass_reason(text).unwrap_err().sqlstate(), SqlState::INVALID_PARAMETER_VALUE);
+        }
     }
 
     #[test]

@@ -94,11 +94,12 @@ fn clause(word: Keyword, tokens: &[TokenWithSpan], value: usize) -> Result<(Tabl
     let mut parser = Parser::new(&PostgreSqlDialect {})
         .with_recursion_limit(RECURSION_DEPTH_MAX)
         .with_tokens_with_locations(tokens[value..end].to_vec());
-    let expression = parser.parse_expr()?;
+    let expression = parser.parse_expr();
     let after = value + parser.index();
     if after >= end && end < tokens.len() {
         return Err(ParserError::RecursionLimitExceeded);
     }
+    let expression = expression?;
     let version = match word {
         Keyword::VERSION => TableVersion::VersionAsOf(expression),
         _ => TableVersion::TimestampAsOf(expression),

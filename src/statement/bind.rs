@@ -28,6 +28,7 @@ use datafusion::sql::sqlparser::ast::{
     Expr as SqlExpr, ObjectName, Query, Statement, TableFactor, Visit, Visitor, visit_relations,
 };
 
+use super::audit::Denied;
 use super::context::Context;
 use super::fault::from_engine;
 use super::functions::session_function;
@@ -138,12 +139,12 @@ pub fn arguments(
     let schema = DFSchema::empty();
     let mut columns = Vec::with_capacity(arguments.len());
     for (number, (argument, wanted)) in arguments.into_iter().enumerate() {
-        let planned = sql.sql_to_expr(argument, &schema, &mut planning).map_err(from_engine)?;
-        let planned = match wanted {
-            Some(wanted) => cast(planned, wanted),
-            None => planned,
+        let value = sql.sql_to_expr(argument, &schema, &mut planning).map_err(from_engine)?;
+        let value = match wanted {
+            Some(wanted) => cast(value, wanted),
+            None => value,
         };
-        columns.push(planned.alias(format!("argument{number}")));
+        columns.push(value.alias(format!("argument{number}")));
     }
     let plan = LogicalPlanBuilder::empty(true).project(columns).and_then(LogicalPlanBuilder::build);
     let plan = plan.map_err(from_engine)?;
@@ -259,6 +260,9 @@ async fn in_schema<'a>(schema: &str, table: &str, context: &'a Context) -> Resul
         _ => {}
     }
     let Some(visible) = context.visible.lookup(schema, table).filter(|product| product.has_table) else {
+        if let Some(hidden) = context.visible.hidden(schema, table) {
+            context.audit.denied(hidden, Denied::Hidden);
+        }
         return Ok(None);
     };
     let product = visible.of(&context.snapshot.catalog);
@@ -272,24 +276,36 @@ async fn product_table(
     asked: Asked,
     context: &Context,
 ) -> Result<Arc<dyn TableProvider>> {
-    let Access::Read(scope) = visible.access else { return Err(denied(visible, product)) };
     let location = product.delta_port().and_then(|port| port.location.as_ref());
-    let Some(location) = location else { return Err(denied(visible, product)) };
+    let (Access::Read(scope), Some(location)) = (visible.access, location) else {
+        context.audit.denied(&product.id, Denied::DiscoverOnly);
+        return Err(denied(visible, product));
+    };
     context.reads.add(&product.id);
     let name = format!("{}.{}", visible.schema, visible.table);
     let newest = context.table(location).await?;
     let bind = async |scope: &ReadScope, schema: &SchemaRef| {
         let bound = context.mesh.bind_scope(&context.visible, scope, product, &newest, schema).await;
-        bound.ok_or_else(|| denied(visible, product))
+        bound.ok_or_else(|| {
+            context.audit.denied(&product.id, Denied::ScopeNotApplicable);
+            denied(visible, product)
+        })
     };
     let today = bind(scope, &newest.schema).await?;
     match asked {
-        Asked::Rows(None) => return Ok(Arc::new(SecuredTable::new(&name, newest.provider(), today)?)),
-        Asked::History => return travel::history(location, &newest, today.is_whole(), context).await,
+        Asked::Rows(None) => {
+            context.audit.read(&product.id, &name, newest.version, &today);
+            return Ok(Arc::new(SecuredTable::new(&name, newest.provider(), today)?));
+        }
+        Asked::History => {
+            context.audit.read(&product.id, &name, newest.version, &today);
+            return travel::history(location, &newest, today.is_whole(), context).await;
+        }
         Asked::Rows(Some(_)) | Asked::Changes { .. } => {}
     }
-    let unfenced = travel::unfenced(asked, location, &newest, today.is_whole(), context).await?;
+    let (unfenced, version) = travel::unfenced(asked, location, &newest, today.is_whole(), context).await?;
     let then = bind(&travel::scope_then(scope), &unfenced.schema()).await?;
+    context.audit.read(&product.id, &name, version, &then);
     Ok(Arc::new(SecuredTable::new(&name, unfenced, then)?))
 }
 
@@ -452,14 +468,15 @@ fn constant(expression: &SqlExpr, state: &SessionState, context: &Context) -> Re
     }
     let planner = Planner { state, context, sources: HashMap::new() };
     let schema = DFSchema::empty();
-    let planned = SqlToRel::new_with_options(&planner, parser_options())
+    let resolved = SqlToRel::new_with_options(&planner, parser_options())
         .sql_to_expr(expression.clone(), &schema, &mut PlannerContext::new())
         .map_err(from_engine)?;
-    if planned.exists(|part| Ok(matches!(part, Expr::Placeholder(_)))).map_err(from_engine)? {
+    if resolved.exists(|part| Ok(matches!(part, Expr::Placeholder(_)))).map_err(from_engine)? {
         return Err(travel::no_parameter("a version or a timestamp"));
     }
     let simplifier = simplifier(state, context);
-    let folded = simplifier.coerce(planned, &schema).and_then(|expr| simplifier.simplify(expr)).map_err(from_engine)?;
+    let folded =
+        simplifier.coerce(resolved, &schema).and_then(|expr| simplifier.simplify(expr)).map_err(from_engine)?;
     match folded {
         Expr::Literal(value, _) => Ok(value),
         _ => Err(not_constant()),

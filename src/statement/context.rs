@@ -2,10 +2,12 @@
 //! It is all a statement gets; the session itself stays out of sight.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 
+use super::audit::Audit;
 use super::guard::Reads;
 use crate::access::grants::Grants;
 use crate::access::principal::Principal;
@@ -13,6 +15,7 @@ use crate::access::visible::Visible;
 use crate::catalog::model::Location;
 use crate::catalog::snapshot::Snapshot;
 use crate::delta::{At, TableSnapshot};
+use crate::engine::share::Share;
 use crate::error::Result;
 use crate::mesh::Mesh;
 use crate::settings::Settings;
@@ -36,17 +39,24 @@ pub struct Context {
     pub pins: Pins,
     /// Filled while the statement is bound.
     pub reads: Reads,
+    /// Filled while the statement is bound, emptied when it is recorded.
+    pub audit: Audit,
+    /// What the principal's statements may take.
+    pub share: Arc<Share>,
     /// What `now()` returns: the start of the transaction.
     pub transaction_started: DateTime<Utc>,
     pub facts: SessionFacts,
 }
 
-/// Facts about the connection that functions report.
+/// Facts about the connection that functions and the audit report.
 #[derive(Clone, Debug)]
 pub struct SessionFacts {
     /// The number that BackendKeyData gave to the client.
     pub pid: i32,
     pub database: Arc<str>,
+    pub client_address: IpAddr,
+    /// Unique across servers.
+    pub session_id: Arc<str>,
 }
 
 /// The session's settings, shared with functions such as `set_config` that change them while a statement runs.

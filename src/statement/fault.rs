@@ -7,6 +7,7 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, SchemaError};
 
 use crate::access::missing_file;
+use crate::engine::share::BEYOND_SHARE;
 use crate::error::{Error, SqlState};
 
 /// Translates an engine error. Errors of our own that travelled through the engine come out as they went in.
@@ -31,12 +32,18 @@ pub fn from_engine(error: DataFusionError) -> Error {
         DataFusionError::NotImplemented(message) => Error::unsupported(lower_first(&message)),
         DataFusionError::ResourcesExhausted(message) => {
             tracing::warn!(cause = %message, "a statement ran out of memory or spill space");
-            if message.contains("disk") || message.contains("temp") {
-                Error::new(SqlState::DISK_FULL, "the statement needs more spill space than is left")
+            if message.contains(BEYOND_SHARE) {
+                Error::new(SqlState::OUT_OF_MEMORY, "the statement needs more memory than one user may hold")
+                    .hint("Read less at a time, or run fewer statements at once.")
+            } else if message.contains("disk") || message.contains("temp") {
+                no_spill_space()
             } else {
                 Error::new(SqlState::OUT_OF_MEMORY, "the statement needs more memory than is left")
+                    .hint("Read less at a time, or ask for a higher memory limit.")
             }
-            .hint("Read less at a time, or ask for a higher memory limit.")
+        }
+        DataFusionError::IoError(inner) if spill_error(&inner).is_some() => {
+            spill_error(&inner).unwrap_or_else(no_spill_space)
         }
         DataFusionError::Plan(message) => from_plan(&message),
         DataFusionError::Execution(message) => from_execution(&message),
@@ -47,13 +54,7 @@ pub fn from_engine(error: DataFusionError) -> Error {
             let own = Error::internal(&error);
             Error::new(SqlState::IO_ERROR, "could not read from the store").detail(own.message().to_owned())
         }
-        DataFusionError::ParquetError(_) => {
-            if let Some(missing) = missing_file(&error) {
-                return missing;
-            }
-            let own = Error::internal(&error);
-            Error::new(SqlState::DATA_CORRUPTED, "could not read a data file").detail(own.message().to_owned())
-        }
+        DataFusionError::ParquetError(ref inner) => from_parquet(&error, &inner.to_string()),
         other => Error::internal(other),
     }
 }
@@ -65,6 +66,7 @@ fn from_shared(error: &DataFusionError) -> Error {
             inner.downcast_ref::<Error>().cloned().unwrap_or_else(|| Error::internal(inner))
         }
         DataFusionError::ArrowError(inner, _) => arrow_by_text(inner),
+        DataFusionError::IoError(inner) => spill_error(inner).unwrap_or_else(|| Error::internal(error)),
         DataFusionError::SchemaError(inner, _) => from_schema(inner),
         DataFusionError::NotImplemented(message) => Error::unsupported(lower_first(message)),
         DataFusionError::ResourcesExhausted(message) => {
@@ -72,8 +74,48 @@ fn from_shared(error: &DataFusionError) -> Error {
         }
         DataFusionError::Plan(message) => from_plan(message),
         DataFusionError::Execution(message) => from_execution(message),
+        DataFusionError::ParquetError(inner) => from_parquet(error, &inner.to_string()),
         other => Error::internal(other),
     }
+}
+
+fn from_parquet(error: &DataFusionError, text: &str) -> Error {
+    from_reader(text).or_else(|| missing_file(error)).unwrap_or_else(|| {
+        let own = Error::internal(error);
+        Error::new(SqlState::DATA_CORRUPTED, "could not read a data file").detail(own.message().to_owned())
+    })
+}
+
+/// Predicates over a whole table are evaluated while its files are read, and when one fails, its error comes as text:
+/// DataFusion's `row_filter` writes the cause in its `Debug` form.
+fn from_reader(text: &str) -> Option<Error> {
+    let (_, cause) = text.split_once("Error evaluating filter predicate: ")?;
+    if cause.contains("(DivideByZero") {
+        return Some(arrow_by_text(&ArrowError::DivideByZero));
+    }
+    let (variant, message) = cause.split_once("(\"")?;
+    let variant = variant.rsplit(|c: char| !c.is_alphanumeric()).next()?;
+    let message = unquoted(message);
+    Some(match variant {
+        "CastError" | "ParseError" => from_cast(&message),
+        "ArithmeticOverflow" => arrow_by_text(&ArrowError::ArithmeticOverflow(message)),
+        "ComputeError" | "InvalidArgumentError" | "Execution" => from_execution(&message),
+        _ => return None,
+    })
+}
+
+/// The text up to its closing quote, in Rust's `Debug` form.
+fn unquoted(text: &str) -> String {
+    let mut plain = String::new();
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '"' => break,
+            '\\' => plain.extend(characters.next()),
+            other => plain.push(other),
+        }
+    }
+    plain
 }
 
 fn from_arrow(error: ArrowError) -> Error {
@@ -89,8 +131,24 @@ fn from_arrow(error: ArrowError) -> Error {
     }
 }
 
+fn no_spill_space() -> Error {
+    Error::new(SqlState::DISK_FULL, "the statement needs more spill space than is left")
+        .hint("Read less at a time, or ask for a higher memory limit.")
+}
+
+/// Spill files say that there is no room by an I/O error: ours, the disk manager's or the operating system's.
+fn spill_error(error: &std::io::Error) -> Option<Error> {
+    if let Some(own) = error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        return Some(own.clone());
+    }
+    let is_full = error.kind() == std::io::ErrorKind::StorageFull
+        || error.to_string().contains("used disk space during the spilling process");
+    is_full.then(no_spill_space)
+}
+
 fn arrow_by_text(error: &ArrowError) -> Error {
     match error {
+        ArrowError::IoError(_, inner) if let Some(full) = spill_error(inner) => full,
         ArrowError::DivideByZero => Error::new(SqlState::DIVISION_BY_ZERO, "division by zero"),
         ArrowError::ArithmeticOverflow(message) => {
             Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value out of range").detail(message.clone())
@@ -98,6 +156,7 @@ fn arrow_by_text(error: &ArrowError) -> Error {
         ArrowError::CastError(message) | ArrowError::ParseError(message) => from_cast(message),
         ArrowError::NotYetImplemented(message) => Error::unsupported(lower_first(message)),
         ArrowError::ComputeError(message) | ArrowError::InvalidArgumentError(message) => from_execution(message),
+        ArrowError::ParquetError(message) => from_reader(message).unwrap_or_else(|| Error::internal(error)),
         other => Error::internal(other),
     }
 }
@@ -179,6 +238,10 @@ fn from_schema(error: &SchemaError) -> Error {
 /// Planning errors come as text; the ones that clients act on are told apart by DataFusion's fixed phrases.
 fn from_plan(message: &str) -> Error {
     let first = message.lines().next().unwrap_or_default();
+    // the last check of a physical plan found a mistake of the planner's
+    if first.starts_with("plan: [") {
+        return Error::internal(message);
+    }
     if let Some(rest) = first.strip_prefix("Invalid function '") {
         let name = rest.split('\'').next().unwrap_or_default();
         return Error::new(SqlState::UNDEFINED_FUNCTION, format!("function {name} does not exist"));
@@ -215,6 +278,9 @@ fn from_plan(message: &str) -> Error {
 }
 
 fn from_execution(message: &str) -> Error {
+    if let Some(error) = from_reader(message) {
+        return error;
+    }
     let lower = message.to_ascii_lowercase();
     if lower.contains("regex") {
         return Error::new(SqlState::INVALID_REGULAR_EXPRESSION, "invalid regular expression")
@@ -267,6 +333,34 @@ mod tests {
         );
     }
 
+    /// The words are those of `{:?}`, as DataFusion's `row_filter` writes them.
+    #[test]
+    fn predicates_that_fail_while_files_are_read_say_so() {
+        let said = |cause: ArrowError| {
+            let cause = DataFusionError::ArrowError(Box::new(cause), None);
+            let text = format!("Compute error: Error evaluating filter predicate: {cause:?}");
+            let parquet = || datafusion::parquet::errors::ParquetError::ArrowError(text.clone());
+            let said = |error: &Error| format!("{} {}", error.sqlstate().code(), error.message());
+            let direct = said(&from_engine(DataFusionError::ParquetError(Box::new(parquet()))));
+            let shared =
+                DataFusionError::Shared(std::sync::Arc::new(DataFusionError::ParquetError(Box::new(parquet()))));
+            assert_eq!(said(&from_engine(shared)), direct);
+            direct
+        };
+        assert_eq!(said(ArrowError::DivideByZero), "22012 division by zero");
+        let cast = ArrowError::CastError("Cannot cast string 'a \"b\"' to value of Int64 type".to_owned());
+        assert_eq!(said(cast), "22P02 invalid input syntax for type bigint: \"a \"b\"\"");
+        assert_eq!(said(ArrowError::ArithmeticOverflow("x".to_owned())), "22003 value out of range");
+        assert!(said(ArrowError::MemoryError("x".to_owned())).starts_with("XX001 "));
+    }
+
+    #[test]
+    fn a_plan_that_does_not_fit_together_is_not_the_statements_fault() {
+        let error = from_plan("plan: [\"SortPreservingMergeExec: [a]\"]\ndoes not satisfy order requirements");
+        assert_eq!(error.sqlstate(), SqlState::INTERNAL_ERROR);
+        assert!(!error.message().contains("Exec"));
+    }
+
     #[test]
     fn casts_are_refused_in_postgres_words() {
         let error = |text: &str| {
@@ -287,6 +381,21 @@ mod tests {
         ] {
             assert_eq!(error(arrow), postgres);
         }
+    }
+
+    #[test]
+    fn spill_files_that_are_full_say_so() {
+        use std::io;
+        let code = |inner: io::Error| from_engine(ArrowError::IoError(inner.to_string(), inner).into()).sqlstate();
+        let own = Error::new(SqlState::DISK_FULL, "no more");
+        assert_eq!(code(io::Error::other(own.clone())), SqlState::DISK_FULL);
+        assert_eq!(code(io::Error::from(io::ErrorKind::StorageFull)), SqlState::DISK_FULL);
+        assert_eq!(code(io::Error::other("broken")), SqlState::INTERNAL_ERROR);
+        assert_eq!(from_engine(DataFusionError::IoError(io::Error::other(own.clone()))), own);
+        let shared = DataFusionError::Shared(std::sync::Arc::new(DataFusionError::IoError(io::Error::other(own))));
+        assert_eq!(from_engine(shared).sqlstate(), SqlState::DISK_FULL);
+        let beyond = from_engine(DataFusionError::ResourcesExhausted(format!("1 byte is {BEYOND_SHARE}: temp disk")));
+        assert_eq!(beyond.sqlstate(), SqlState::OUT_OF_MEMORY);
     }
 
     #[test]

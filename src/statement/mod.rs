@@ -11,6 +11,7 @@
 
 mod allowed;
 mod as_of;
+pub mod audit;
 pub mod bind;
 pub mod classify;
 mod command;
@@ -34,6 +35,7 @@ use datafusion::common::ScalarValue;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::sql::parser::Statement as DfStatement;
 
+use audit::Recording;
 use bind::Bound;
 use classify::{Command, SessionCommand};
 use context::Context;
@@ -42,8 +44,9 @@ use guard::Guard;
 pub use parse::Parsed;
 
 use crate::access::lint::Secured;
+use crate::catalog::model::Role;
 use crate::engine::Engine;
-use crate::error::{Report, Result};
+use crate::error::{Report, Result, Severity, SqlState};
 
 /// A longer text is parsed where statements are planned: 64 MiB of it would keep a thread that serves connections busy for
 /// a second. This much takes about as long as answering a small query does.
@@ -79,6 +82,8 @@ pub struct Rows {
     pub tag: &'static str,
     /// Looks before every batch whether it may still be sent; `None` for rows that no policy is about.
     pub guard: Option<Guard>,
+    /// What the client is told before the rows.
+    pub notice: Option<Report>,
 }
 
 /// Splits and parses a query string (see [`parse::parse`]), a long one away from the threads that serve connections.
@@ -109,7 +114,9 @@ pub async fn describe(parsed: &Parsed, declared: &[Option<DataType>], context: &
     };
     let (query, text, planning) = (query.clone(), Arc::clone(&parsed.text), context.clone());
     let describing = async move {
-        let bound = bind::bind(&query, &text, declared.clone(), &planning).await?;
+        let bound = bind::bind(&query, &text, declared.clone(), &planning).await;
+        let bound = bound.inspect_err(|_| planning.audit.record_denials(&planning))?;
+        planning.audit.record_description(&planning).await?;
         let parameters = bind::parameter_types(&bound.plan, &declared)?;
         if explained {
             return Ok(Description { parameters, columns: Some(command::explain::schema()) });
@@ -135,17 +142,24 @@ fn typed_nulls(types: &[DataType]) -> Result<Vec<ScalarValue>> {
 pub async fn execute(parsed: &Parsed, parameters: &[ScalarValue], context: &Context) -> Result<Outcome> {
     match &parsed.command {
         Command::Query(query) => {
-            let (secured, bound) = plan(query, &parsed.text, parameters, context).await?;
+            let place = context.share.place().await?;
+            let (secured, bound, recording) = plan(query, &parsed.text, parameters, context, true).await?;
             let schema = result_schema(query, &secured.schema());
-            let stream = run::stream(&secured, &bound.state, context.mesh.engine.workers())?;
-            let guard = Some(Guard::new(&context.mesh, &context.visible, &context.reads));
-            Ok(Outcome::Rows(Rows { schema, stream, tag: "SELECT", guard }))
+            let stream = run::stream(&secured, &bound.state, context, place)?;
+            let notice = recorded_notice(&recording, context);
+            let stream = recording.before(stream, context).await?;
+            Ok(Outcome::Rows(Rows { schema, stream, tag: "SELECT", guard: Some(Guard::new(context)), notice }))
         }
         Command::Explain { query, analyze, verbose } => {
-            let (secured, bound) = plan(query, &parsed.text, parameters, context).await?;
-            command::explain::explain(&secured, &bound, *analyze, *verbose, context.mesh.engine.workers())
-                .await
-                .map(Outcome::Rows)
+            let place = context.share.place().await?;
+            // without ANALYZE nothing is read, and only break-glass shows a plan that would not be shown otherwise
+            let recorded = *analyze || context.principal.has_role(Role::BreakGlass);
+            let (secured, bound, recording) = plan(query, &parsed.text, parameters, context, recorded).await?;
+            let notice = recorded_notice(&recording, context);
+            recording.durable().await?;
+            let start = || run::stream(&secured, &bound.state, context, place);
+            let rows = command::explain::explain(&secured, analyze.then_some(start), *verbose).await?;
+            Ok(Outcome::Rows(Rows { notice, ..rows }))
         }
         Command::Show(name) => command::show::show(name, context).map(Outcome::Rows),
         Command::ShowAll => command::show::show_all(context).map(Outcome::Rows),
@@ -155,20 +169,34 @@ pub async fn execute(parsed: &Parsed, parameters: &[ScalarValue], context: &Cont
     }
 }
 
-/// From the parsed query to a plan that may run, away from the threads that serve connections.
+/// Tells a principal with break-glass on that what it does is recorded.
+fn recorded_notice(recording: &Recording, context: &Context) -> Option<Report> {
+    if recording.is_nothing() || !context.principal.has_role(Role::BreakGlass) {
+        return None;
+    }
+    let mut notice = Report::new(SqlState::WARNING, "break-glass is on: what this statement reads is recorded");
+    notice.severity = Severity::Notice;
+    notice.hint = Some("RESET mesh.break_glass turns it off.".to_owned());
+    Some(notice)
+}
+
+/// From the parsed query to a plan that may run, away from the threads that serve connections. What it reads is recorded
+/// if `recorded` says so, and what it is denied in any case.
 async fn plan(
     query: &DfStatement,
     text: &Arc<str>,
     parameters: &[ScalarValue],
     context: &Context,
-) -> Result<(Secured, Bound)> {
+    recorded: bool,
+) -> Result<(Secured, Bound, Recording)> {
     let types = parameters.iter().map(|value| Some(bind::parameter_field(value.data_type()))).collect();
     let (query, text, parameters, planning) = (query.clone(), Arc::clone(text), parameters.to_vec(), context.clone());
     let securing = async move {
-        let Bound { plan, state } = bind::bind(&query, &text, types, &planning).await?;
+        let bound = bind::bind(&query, &text, types, &planning).await;
+        let Bound { plan, state } = bound.inspect_err(|_| planning.audit.record_denials(&planning))?;
         let bound = Bound { plan: bind::with_parameters(plan, &parameters)?, state };
-        let secured = run::secure(&bound, &planning).await?;
-        Ok((secured, bound))
+        let (secured, recording) = run::secure(&bound, &planning, recorded).await?;
+        Ok((secured, bound, recording))
     };
     context.mesh.engine.plan(Box::pin(securing)).await
 }

@@ -13,12 +13,13 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::{OptimizerConfig, OptimizerContext};
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use futures::StreamExt;
-use tokio::runtime::Handle;
 
+use super::audit::Recording;
 use super::bind::Bound;
 use super::context::Context;
 use super::fault::from_engine;
 use crate::access::lint::{self, Secured};
+use crate::engine::share::{Place, Share};
 use crate::error::Result;
 
 /// Batches that are ready before the client takes them.
@@ -30,17 +31,24 @@ pub fn analyse(bound: &Bound) -> Result<LogicalPlan> {
     bound.state.analyzer().execute_and_check(bound.plan.clone(), options, |_, _| {}).map_err(from_engine)
 }
 
-/// Plans the statement physically and passes it through the lint: the only way to a plan that can run.
-pub async fn secure(bound: &Bound, context: &Context) -> Result<Secured> {
-    let state = &bound.state;
-    let context = OptimizerContext::new_with_config_options(Arc::clone(state.config_options()))
+/// Plans the statement physically and passes it through the lint: the only way to a plan that can run. Before it looks at
+/// any file, what is read is put on its way to the audit if `recorded` says that rows will follow.
+pub async fn secure(bound: &Bound, context: &Context, recorded: bool) -> Result<(Secured, Recording)> {
+    let (state, audit) = (&bound.state, &context.audit);
+    let optimizer = OptimizerContext::new_with_config_options(Arc::clone(state.config_options()))
         .with_query_execution_start_time(context.transaction_started);
-    let config = WithFunctions { context, state };
+    let config = WithFunctions { context: optimizer, state };
     let analysed = analyse(bound)?;
     let optimised = state.optimizer().optimize(analysed, &config, |_, _| {}).map_err(from_engine)?;
+    let recording = if recorded {
+        audit.note_columns(&optimised)?;
+        audit.record_reads(context)?
+    } else {
+        Recording::nothing()
+    };
     let planner = state.query_planner();
     let physical = planner.create_physical_plan(&optimised, state.as_ref()).await.map_err(from_engine)?;
-    lint::secure(physical)
+    Ok((lint::secure(physical)?, recording))
 }
 
 /// What the optimizer may ask; rules that write functions of their own (DISTINCT ON) look them up.
@@ -71,14 +79,22 @@ impl OptimizerConfig for WithFunctions<'_> {
 ///
 /// One step of an operator may take long (a join's build side, say); whoever waits for rows must meanwhile hear a cancel
 /// request, a timeout or the client hanging up.
-pub fn stream(secured: &Secured, state: &SessionState, workers: &Handle) -> Result<SendableRecordBatchStream> {
+/// It keeps its place among the principal's statements until its last row is there.
+pub fn stream(
+    secured: &Secured,
+    state: &SessionState,
+    context: &Context,
+    place: Place,
+) -> Result<SendableRecordBatchStream> {
+    let workers = context.mesh.engine.workers();
     // some operators begin at once, and must do so among the workers
     let entered = workers.enter();
-    let mut rows = secured.execute_stream(task_context(state)).map_err(from_engine)?;
+    let mut rows = secured.execute_stream(task_context(state, &context.share)).map_err(from_engine)?;
     drop(entered);
     let mut receiver = RecordBatchReceiverStreamBuilder::new(rows.schema(), BATCHES_AHEAD_MAX);
     let sender = receiver.tx();
     let work = async move {
+        let _place = place;
         while let Some(batch) = rows.next().await {
             let failed = batch.is_err();
             // nobody waits any more, or nothing can follow an error
@@ -93,7 +109,7 @@ pub fn stream(secured: &Secured, state: &SessionState, workers: &Handle) -> Resu
 }
 
 /// What running needs of the engine. The functions are already in the plan, so no list of them is copied.
-pub fn task_context(state: &SessionState) -> Arc<TaskContext> {
+fn task_context(state: &SessionState, share: &Share) -> Arc<TaskContext> {
     Arc::new(TaskContext::new(
         None,
         state.session_id().to_owned(),
@@ -102,6 +118,6 @@ pub fn task_context(state: &SessionState) -> Arc<TaskContext> {
         HashMap::new(),
         HashMap::new(),
         HashMap::new(),
-        Arc::clone(state.runtime_env()),
+        Arc::clone(share.runtime()),
     ))
 }

@@ -315,24 +315,28 @@ fn reference(mut names: Vec<String>) -> Result<TableReference> {
 ///
 /// Columns that the table no longer has, or has under another name, are shown to those alone who read the whole table: a
 /// column may have been dropped or renamed because of what is in it, and the policy does not speak of it any more.
+///
+/// With the version that is read, for the audit; of a change feed it is the newest.
 pub async fn unfenced(
     asked: Asked,
     location: &Location,
     newest: &Arc<TableSnapshot>,
     whole: bool,
     context: &Context,
-) -> Result<Arc<dyn TableProvider>> {
+) -> Result<(Arc<dyn TableProvider>, u64)> {
     let at = match asked {
         Asked::Rows(Some(at)) => at,
-        Asked::Rows(None) | Asked::History => return Ok(newest.provider()),
+        Asked::Rows(None) | Asked::History => return Ok((newest.provider(), newest.version)),
         Asked::Changes { from, to } => {
             let to = to.or_else(|| context.as_of());
             let changes = context.mesh.changes(location, newest, from, to).await?;
-            return Ok(if whole { changes.provider() } else { changes.provider_of(newest) });
+            let provider = if whole { changes.provider() } else { changes.provider_of(newest) };
+            return Ok((provider, newest.version));
         }
     };
     let then = context.table_at(location, newest, at).await?;
-    Ok(if whole { then.provider() } else { then.provider_of(&then.columns_shared_with(newest)) })
+    let provider = if whole { then.provider() } else { then.provider_of(&then.columns_shared_with(newest)) };
+    Ok((provider, then.version))
 }
 
 /// The policy of today for the columns of then. A rule about rows must still find its columns; a mask on a column that did
@@ -433,6 +437,6 @@ mod tests {
         let special = |number: usize| &found[&TableReference::bare(format!("\0{number}"))];
         assert_eq!(special(1).reference, TableReference::partial("sales", "orders"));
         assert_eq!(special(3).reference, TableReference::partial("S", "t"));
-        assert_eq!((special(0).position, special(3).position), (Some(17), Some(120)));
+        assert_eq!((special(0).position, special(3).position), (Some(17), Some(128)));
     }
 }

@@ -114,7 +114,9 @@ pub async fn define(
         let state = bind::state(&planning);
         let view = planning.views.0.get(&name).cloned().ok_or_else(|| Error::internal("a view that was just made"))?;
         let search = Search::of(&planning);
-        let plan = plan(&view, &search, &state, true).await?;
+        let plan = plan(&view, &search, &state, true).await;
+        let plan = plan.inspect_err(|_| planning.audit.record_denials(&planning))?;
+        planning.audit.record_description(&planning).await?;
         if let Some(parameter) = plan.get_parameter_names().map_err(from_engine)?.into_iter().next() {
             let message = format!("there is no parameter {parameter}");
             return Err(Error::new(SqlState::UNDEFINED_PARAMETER, message));

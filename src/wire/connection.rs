@@ -196,6 +196,9 @@ impl Connection {
             let executed = interrupts.guard(&mut self.channel, self.session.run(parsed)).await?;
             match executed {
                 Executed::Rows(mut result) => {
+                    if let Some(notice) = result.notice.take() {
+                        reply::report(&mut self.channel.output, &notice);
+                    }
                     reply::row_description(&mut self.channel.output, &result.schema, &[]);
                     let encoder = encoder(&self.session, &result, &[])?;
                     let mut rest = None;

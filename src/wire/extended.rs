@@ -172,7 +172,10 @@ impl Connection {
                         let (channel, session) = (&mut self.channel, &mut self.session);
                         return fetch_in_parts(channel, session, name, cursor, rows, rows_max, &interrupts).await;
                     }
-                    Some(Executed::Rows(rows)) => {
+                    Some(Executed::Rows(mut rows)) => {
+                        if let Some(notice) = rows.notice.take() {
+                            reply::report(&mut self.channel.output, &notice);
+                        }
                         check_unchanged(&prepared, &rows.schema)?;
                         (rows, None)
                     }

@@ -25,6 +25,8 @@ pub struct Shared {
     pub limits: Limits,
     /// Settings that new sessions start with.
     pub defaults: Vec<(&'static str, String)>,
+    /// Ceiling of `statement_timeout`; zero for none.
+    pub statement_timeout_max: Duration,
     pub cancels: Arc<Cancels>,
     /// A permit for each session that may be open.
     pub sessions: Arc<Semaphore>,

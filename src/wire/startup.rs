@@ -85,7 +85,7 @@ pub async fn start(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) ->
                 break Err(violation("too many encryption requests"));
             }
             Ok(Some(Initial::Startup { minor, parameters })) => {
-                break authenticated(&mut channel, minor, parameters, shared).await;
+                break authenticated(&mut channel, peer, minor, parameters, shared).await;
             }
         }
     };
@@ -161,11 +161,26 @@ async fn encrypted(mut channel: Channel, shared: &Shared) -> Option<Channel> {
 
 async fn authenticated(
     channel: &mut Channel,
+    peer: SocketAddr,
     minor: i32,
     parameters: Vec<(String, String)>,
     shared: &Arc<Shared>,
 ) -> Result<(Session, Registration, UserPlace, OwnedSemaphorePermit)> {
     let request = request(minor, parameters)?;
+    let opened = log_in(channel, peer, &request, shared).await;
+    match &opened {
+        Ok((session, ..)) => session.record_login(),
+        Err(error) => shared.mesh.logins.refused(peer.ip(), &request.user, error.sqlstate()),
+    }
+    opened
+}
+
+async fn log_in(
+    channel: &mut Channel,
+    peer: SocketAddr,
+    request: &Request,
+    shared: &Arc<Shared>,
+) -> Result<(Session, Registration, UserPlace, OwnedSemaphorePermit)> {
     if shared.require_tls && !channel.is_encrypted() {
         return Err(Error::fatal(
             SqlState::INVALID_AUTHORIZATION_SPECIFICATION,
@@ -197,8 +212,8 @@ async fn authenticated(
     })?;
     let secret_bytes = if request.minor >= 2 { LONG_SECRET_BYTES } else { SHORT_SECRET_BYTES };
     let registration = shared.cancels.register(secret_bytes);
-    let settings = first_settings(&request, shared)?;
-    let session = Session::open(Arc::clone(&shared.mesh), &request.user, settings, registration.pid).await?;
+    let settings = first_settings(request, shared)?;
+    let session = Session::open(Arc::clone(&shared.mesh), &request.user, settings, registration.pid, peer.ip()).await?;
     reply::authentication_ok(&mut channel.output);
     Ok((session, registration, place, permit))
 }
@@ -262,6 +277,7 @@ fn command_line_options(text: &str) -> Result<Vec<(String, String)>> {
 /// Settings of the server, then those of the startup message.
 fn first_settings(request: &Request, shared: &Shared) -> Result<Settings> {
     let mut settings = Settings::new(&request.user, &shared.defaults)?;
+    settings.limit_statement_timeout(shared.statement_timeout_max)?;
     for (name, value) in &request.options {
         settings
             .set_initial(name, value)

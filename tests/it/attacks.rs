@@ -347,6 +347,7 @@ fn tables(folder: &Path, hidden: bool) {
     write(folder, "sales/orders", &columns, &orders, if hidden { &unseen } else { &[] });
     let columns = [("id", Kind::Int), ("title", text)];
     write(folder, "sales/open", &columns, &[json!([1, "one"]), json!([2, "two"])], &[]);
+    write(folder, "hr/plan", &columns, &[json!([1, "hire"]), json!([2, "fire"])], &[]);
     let paid = if hidden { vec![json!([1, 900]), json!([2, 800])] } else { Vec::new() };
     let columns = [("id", Kind::Int), ("salary", Kind::Int)];
     write(folder, "hr/payroll", &columns, &paid, &[]);

@@ -99,6 +99,7 @@ fn arguments(config: &Config) -> Vec<String> {
         format!("--authentication-timeout={}ms", config.authentication_timeout.as_millis()),
         format!("--max-message-bytes={}", config.max_message_bytes),
         format!("--shutdown-grace={}ms", config.shutdown_grace.as_millis()),
+        format!("--state-flush-interval={}ms", config.state_flush_interval.as_millis()),
     ];
     arguments.extend(config.state.iter().map(|state| format!("--state={state}")));
     if let Some((certificate, key)) = config.tls() {
@@ -129,5 +130,6 @@ fn options_are_passed_on_as_they_are() {
     let mut config = crate::serving::config();
     config.max_connections = 3.try_into().unwrap();
     config.authentication_timeout = Duration::from_millis(300);
+    config.state = Some("/nowhere".to_owned());
     assert!(arguments(&config).contains(&"--authentication-timeout=300ms".to_owned()));
 }

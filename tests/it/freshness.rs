@@ -19,23 +19,50 @@ use crate::serving::{Serving, config, eventually, repository};
 const SOON: Duration = Duration::from_secs(5);
 
 /// A copy of the sample mesh that a test may change.
-struct Copied {
+pub struct Copied {
     folder: TempDir,
-    server: Serving,
+    pub server: Serving,
+}
+
+/// The files of a copy before it is served.
+pub struct Files<'a>(&'a Path);
+
+impl Files<'_> {
+    /// Replaces a part of a file, which must be there, as an editor does: a new file under the old name.
+    pub fn edit(&self, file: &str, from: &str, to: &str) {
+        let path = self.0.join(file);
+        let before = fs::read_to_string(&path).unwrap();
+        assert!(before.contains(from), "{file} has no {from}");
+        let new = path.with_extension("new");
+        fs::write(&new, before.replacen(from, to, 1)).unwrap();
+        fs::rename(new, path).unwrap();
+    }
 }
 
 impl Copied {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        for part in ["catalog", "sample_data"] {
-            copy(&repository().join(part), &folder.path().join(part));
-        }
+    pub fn start() -> Self {
+        Self::start_with(|_| ())
+    }
+
+    /// Serves the copy after `change`.
+    pub fn start_with(change: impl FnOnce(&Files<'_>)) -> Self {
+        let folder = Self::folder(change);
         let mut config = config();
         config.common.catalog = folder.path().join("catalog");
         Self { server: Serving::start(config), folder }
     }
 
-    async fn connect(&self, user: &str) -> Client {
+    /// A changed copy that is not served.
+    pub fn folder(change: impl FnOnce(&Files<'_>)) -> TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        for part in ["catalog", "sample_data"] {
+            copy(&repository().join(part), &folder.path().join(part));
+        }
+        change(&Files(folder.path()));
+        folder
+    }
+
+    pub async fn connect(&self, user: &str) -> Client {
         Client::connect(self.server.address, user).await
     }
 
@@ -43,14 +70,9 @@ impl Copied {
         self.folder.path().join(file)
     }
 
-    /// Replaces a part of a file, which must be there, as an editor does: a new file under the old name.
-    fn edit(&self, file: &str, from: &str, to: &str) {
-        let path = self.path(file);
-        let before = fs::read_to_string(&path).unwrap();
-        assert!(before.contains(from), "{file} has no {from}");
-        let new = path.with_extension("new");
-        fs::write(&new, before.replacen(from, to, 1)).unwrap();
-        fs::rename(new, path).unwrap();
+    /// As [`Files::edit`].
+    pub fn edit(&self, file: &str, from: &str, to: &str) {
+        Files(self.folder.path()).edit(file, from, to);
     }
 
     /// Appends the first rows of a table to it once more.

@@ -517,6 +517,40 @@ async fn both_speak_the_extended_protocol() {
 }
 
 #[tokio::test]
+async fn each_change_and_each_refusal_is_recorded() {
+    let server = serve();
+    let mut owner = Client::connect(server.address, "sales_owner").await;
+    let mut analyst = Client::connect(server.address, "marketing_analyst").await;
+    done(&mut owner, "grant select on sales.orders to marketing_analyst with (expires = '2099-01-01 00:00Z')").await;
+    let number = owner.rows("select grant_id from grants").await.remove(0);
+    assert_eq!(analyst.rows("grant select on sales.orders to public").await, [REFUSED]);
+    done(&mut owner, "revoke select on sales.orders from marketing_analyst").await;
+    let (id, _) = call(&mut analyst, "call request_access('sales.orders', 'campaigns')").await;
+    assert_eq!(analyst.rows(&format!("call approve_access({id})")).await.len(), 1);
+    call(&mut owner, &format!("call approve_access({id})")).await;
+    let (other, _) = call(&mut analyst, "call request_access('customer_success.tickets', 'churn')").await;
+    let mut admin = Client::connect(server.address, "mesh_admin").await;
+    call(&mut admin, &format!("call deny_access({other}, 'personal data')")).await;
+    let trail = "select kind, outcome, principal, object, domain, array_to_string(policies, ' '), detail
+        from data_catalog.audit where kind in ('grant', 'revoke', 'request', 'approve', 'deny') order by audit_id";
+    let read = "read to user marketing_analyst";
+    let tickets = "customer-success.tickets|customer-success|~";
+    assert_eq!(
+        ask(server.address, "auditor", trail).await,
+        [
+            format!("grant|allowed|sales_owner|sales.orders|sales|grant:{number}|{read} until 2099-01-01 00:00:00+00"),
+            "grant|denied|marketing_analyst|sales.orders|sales|~|~".to_owned(),
+            format!("revoke|allowed|sales_owner|sales.orders|sales|~|{read}"),
+            format!("request|allowed|marketing_analyst|sales.orders|sales|~|request {id}: campaigns"),
+            format!("approve|denied|marketing_analyst|sales.orders|sales|~|request {id}"),
+            format!("approve|allowed|sales_owner|sales.orders|sales|grant:{id}|{read}"),
+            format!("request|allowed|marketing_analyst|{tickets}|request {other}: churn"),
+            format!("deny|allowed|mesh_admin|{tickets}|request {other} of user marketing_analyst: personal data"),
+        ]
+    );
+}
+
+#[tokio::test]
 async fn grants_and_requests_outlive_the_server() {
     let state = TempDir::new().unwrap();
     let server = serve_over(&state);

@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test fails where something is not as it should be, helpers included")]
 
 mod attacks;
+mod audit;
 mod binary;
+mod break_glass;
 mod discovery;
 mod encoding;
 mod freshness;
@@ -17,6 +19,7 @@ mod protocol;
 mod raw;
 mod sample_mesh;
 mod serving;
+mod shares;
 mod sql;
 mod state_disk;
 mod state_kill;

@@ -74,6 +74,7 @@ impl Serving {
         let thread = std::thread::Builder::new().name(thread_name.clone()).spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread()
                 .worker_threads(2)
+                .thread_stack_size(pgmesh::engine::THREAD_STACK_BYTES)
                 .thread_name(name)
                 .enable_all()
                 .build()

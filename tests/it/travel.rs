@@ -21,6 +21,8 @@ use crate::serving::{Serving, config, eventually, repository, shared};
 const WHOLE: &str = "sales_analyst";
 /// Reads the rows of one region, without the addresses.
 const FILTERED: &str = "data_scientist";
+/// Reads the rows of one tier, a column that only the newest version has.
+const TIER: &str = "finance_analyst";
 /// May know of the product, and not read it.
 const DISCOVERS: &str = "marketing_analyst";
 
@@ -29,12 +31,19 @@ description: Data scientists read the deals of Europe
 decisionRules:
   - effect: Permit
     rowFilter: \"region = 'EU'\"
-    masks: [{column: email, using: 'null'}]
+    masks: [{column: email, using: 'null'}, {column: tier, using: 'null'}]
     dnfCondition:
       - - attributeName: resource.product
           attributeValueIncludes: sales.deals
         - attributeName: principal.group
           attributeValueIncludes: data-science
+  - effect: Permit
+    rowFilter: \"tier = 'gold'\"
+    dnfCondition:
+      - - attributeName: resource.product
+          attributeValueIncludes: sales.deals
+        - attributeName: principal.group
+          attributeValueIncludes: finance
 ";
 
 fn contract(domain: &str, name: &str, discoverable: &str) -> String {
@@ -107,7 +116,7 @@ impl Months {
 }
 
 /// 0: made, with a column `ssn`. 1: rows 1 to 4. 2: the amounts of 1 and 2 raised, and row 4 moved to the US.
-/// 3: row 1 deleted. 4: without `ssn`.
+/// 3: row 1 deleted. 4: without `ssn`, with `tier`, which is gold in row 2.
 async fn deals(folder: &Path) {
     fs::create_dir_all(folder).unwrap();
     let table = DeltaTableBuilder::from_url(Url::from_directory_path(folder).unwrap()).unwrap().build().unwrap();
@@ -161,6 +170,8 @@ fn batch(rows: &[(i64, &str, i64)], with_ssn: bool) -> RecordBatch {
     ];
     if with_ssn {
         columns.push(("ssn", text(|row| format!("ssn{}", row.0))));
+    } else {
+        columns.push(("tier", text(|row| if row.0 == 2 { "gold" } else { "basic" }.to_owned())));
     }
     RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true))).unwrap()
 }
@@ -201,8 +212,23 @@ async fn each_version_is_read_with_today_s_rights() {
     assert_eq!(refused, ["Error 42703 column \"ssn\" does not exist"]);
     for sql in ["select * from sales.deals version as of 1", "select * from table_changes('sales.deals', 0, 3)"] {
         let rows = filtered.query(sql).await.join("\n");
-        assert!(rows.contains("Row ") && !rows.contains("mail") && !rows.contains("ssn"), "{rows}");
+        assert!(rows.contains("Row ") && !rows.contains("@company.com") && !rows.contains("ssn"), "{rows}");
     }
+}
+
+#[tokio::test]
+async fn a_version_that_the_policy_cannot_judge_is_not_read() {
+    let mesh = Months::start().await;
+    let mut c = mesh.connect(TIER).await;
+    for from in ["sales.deals", "sales.deals version as of 4", "sales.deals timestamp as of '2026-06-01'"] {
+        assert_eq!(c.rows(&format!("select id, tier from {from}")).await, ["2|gold"], "{from}");
+    }
+    let denied = ["Error 42501 permission denied for table deals"];
+    for from in ["sales.deals version as of 3", "sales.deals version as of 0", "table_changes('sales.deals', 1, 3)"] {
+        assert_eq!(c.rows(&format!("select id from {from}")).await, denied, "{from}");
+    }
+    c.query("set mesh.as_of = '2026-02-15'").await;
+    assert_eq!(c.rows("select id from sales.deals").await, denied);
 }
 
 #[tokio::test]
@@ -325,7 +351,7 @@ async fn a_feed_has_the_rows_that_today_s_policy_admits() {
     let mut c = mesh.connect(WHOLE).await;
     for (call, rows) in [
         ("table_changes('sales.deals', '2026-03-01', '2026-03-31')", "6"),
-        ("data_catalog.table_changes('Sales.Deals', date '2026-02-15', timestamp '2026-04-01 00:00')", "7"),
+        ("data_catalog.table_changes('Sales.Deals', date '2026-02-15', timestamp '2026-04-01 00:00:00')", "7"),
         ("table_changes('mesh.sales.deals', 3, 3) as c(id)", "1"),
         ("table_changes('sales.deals', now())", "0"),
         ("table_changes('sales.deals', 5)", "0"),

@@ -47,7 +47,7 @@ async fn a_view_is_made_used_replaced_and_dropped() {
                 "42P16 cannot change name of view column \"a\" to \"z\"",
             ),
             ("create temp view w (a, b) as select 1", "42601 CREATE VIEW specifies more column names than columns"),
-            ("create temp view w as select 1 as a, 2 as a", "42701 column \"a\" specified more than once"),
+            ("create temp view w (a, a) as select 1, 2", "42701 column \"a\" specified more than once"),
             ("create temp view w as select * from no_such_thing", "42P01 relation \"no_such_thing\" does not exist"),
             ("create temp view w as select no_such_column from v", "42703 column \"no_such_column\" does not exist"),
             ("drop view no_such_view", "42P01 view \"no_such_view\" does not exist"),

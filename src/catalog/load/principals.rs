@@ -9,7 +9,8 @@ use crate::catalog::yaml::{Field, suggest};
 use super::draft::Parsed;
 use super::mesh::header;
 
-const ROLES: &[(&str, Role)] = &[("mesh_admin", Role::MeshAdmin), ("auditor", Role::Auditor)];
+const ROLES: &[(&str, Role)] =
+    &[("mesh_admin", Role::MeshAdmin), ("auditor", Role::Auditor), ("break_glass", Role::BreakGlass)];
 /// How many users a mesh may declare.
 const USERS_MAX: usize = 100_000;
 

@@ -9,7 +9,7 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef}
 use datafusion::common::ScalarValue;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Query, Visit, Visitor,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Query, Visit, Visitor,
 };
 use futures::stream;
 
@@ -74,7 +74,7 @@ impl Call {
         let syntax = |what: &'static str| Error::new(SqlState::SYNTAX_ERROR, format!("syntax error in CALL: {what}"));
         let name = function.name.0.iter().map(|part| {
             let part = part.as_ident().ok_or_else(|| syntax("not a name"))?;
-            Ok(if part.quote_style.is_some() { part.value.clone() } else { part.value.to_lowercase() })
+            Ok(folded(part.clone()))
         });
         let name = name.collect::<Result<_>>()?;
         let list = match function.args {
@@ -95,11 +95,10 @@ impl Call {
             return Err(error);
         }
         let arguments = list.args.into_iter().map(|argument| match argument {
-            FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => Ok(Argument { name: None, value }),
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => Ok(unnamed(value)),
             FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. }
             | FunctionArg::ExprNamed { name: Expr::Identifier(name), arg: FunctionArgExpr::Expr(value), .. } => {
-                let name = if name.quote_style.is_some() { name.value } else { name.value.to_lowercase() };
-                Ok(Argument { name: Some(name), value })
+                Ok(Argument { name: Some(folded(name)), value })
             }
             _ => Err(syntax("not an argument")),
         });
@@ -145,6 +144,24 @@ impl Call {
             procedure.parameters.iter().zip(&arranged).all(|((.., needed), given)| !needed || given.is_some());
         complete.then_some(arranged)
     }
+}
+
+/// `name := value` is PostgreSQL's older form of `name => value`; the parser takes it for an operator.
+fn unnamed(value: Expr) -> Argument {
+    match value {
+        Expr::BinaryOp { left, op: BinaryOperator::Assignment, right } => match *left {
+            Expr::Identifier(name) => Argument { name: Some(folded(name)), value: *right },
+            left => {
+                let value = Expr::BinaryOp { left: Box::new(left), op: BinaryOperator::Assignment, right };
+                Argument { name: None, value }
+            }
+        },
+        value => Argument { name: None, value },
+    }
+}
+
+fn folded(name: Ident) -> String {
+    if name.quote_style.is_some() { name.value } else { name.value.to_lowercase() }
 }
 
 /// What every procedure answers with.
@@ -224,7 +241,7 @@ fn answer(id: i64, status: &str) -> Result<Rows> {
     let columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![id])), Arc::new(StringArray::from(vec![status]))];
     let batch = RecordBatch::try_new(Arc::clone(&schema), columns).map_err(Error::internal)?;
     let stream = RecordBatchStreamAdapter::new(Arc::clone(&schema), stream::iter([Ok(batch)]));
-    Ok(Rows { schema, stream: Box::pin(stream), tag: "CALL", guard: None })
+    Ok(Rows { schema, stream: Box::pin(stream), tag: "CALL", guard: None, notice: None })
 }
 
 /// PostgreSQL's words.

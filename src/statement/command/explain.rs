@@ -6,28 +6,31 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan};
 use futures::StreamExt;
-use tokio::runtime::Handle;
 
 use super::{text_columns, text_rows};
 use crate::access::lint::{Secured, shown_children};
 use crate::error::Result;
-use crate::statement::bind::Bound;
-use crate::statement::{Rows, from_engine, run};
+use crate::statement::{Rows, from_engine};
 
 pub fn schema() -> SchemaRef {
     text_columns(&["QUERY PLAN"])
 }
 
-/// The plan, a line a row. With `analyze` the statement runs to its end first and its rows are thrown away.
-pub async fn explain(secured: &Secured, bound: &Bound, analyze: bool, verbose: bool, workers: &Handle) -> Result<Rows> {
+/// The plan, a line a row. With ANALYZE `start` starts it, it runs to its end, and its rows are thrown away.
+pub async fn explain(
+    secured: &Secured,
+    start: Option<impl FnOnce() -> Result<SendableRecordBatchStream>>,
+    verbose: bool,
+) -> Result<Rows> {
     // Before it runs: some operators show what they have learned from the rows.
     let mut lines = plan_lines(secured.plan(), verbose, false);
-    if analyze {
+    if let Some(start) = start {
         let started = Instant::now();
         let mut row_count = 0;
-        let mut stream = run::stream(secured, &bound.state, workers)?;
+        let mut stream = start()?;
         while let Some(batch) = stream.next().await {
             row_count += batch.map_err(from_engine)?.num_rows();
         }
@@ -112,9 +115,8 @@ mod tests {
 
     async fn explained(context: &SessionContext, sql: &str, analyze: bool, verbose: bool) -> String {
         let secured = secure(planned(context, sql).await).unwrap();
-        let state = Arc::new(context.state());
-        let bound = Bound { plan: state.create_logical_plan("select 1").await.unwrap(), state };
-        let rows = explain(&secured, &bound, analyze, verbose, &Handle::current()).await.unwrap();
+        let start = || secured.execute_stream(context.task_ctx()).map_err(from_engine);
+        let rows = explain(&secured, analyze.then_some(start), verbose).await.unwrap();
         let batches: Vec<_> = rows.stream.try_collect().await.unwrap();
         datafusion::arrow::util::pretty::pretty_format_batches(&batches).unwrap().to_string()
     }

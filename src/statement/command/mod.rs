@@ -33,5 +33,5 @@ fn text_rows(schema: SchemaRef, rows: &[Vec<String>], tag: &'static str) -> Resu
         .collect();
     let batch = RecordBatch::try_new(Arc::clone(&schema), columns).map_err(Error::internal)?;
     let stream = RecordBatchStreamAdapter::new(Arc::clone(&schema), stream::iter([Ok(batch)]));
-    Ok(Rows { schema, stream: Box::pin(stream), tag, guard: None })
+    Ok(Rows { schema, stream: Box::pin(stream), tag, guard: None, notice: None })
 }

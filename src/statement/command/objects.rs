@@ -11,7 +11,7 @@ use crate::access::visible::VisibleProduct;
 use crate::catalog::model::{DomainName, Product, ProductId};
 use crate::error::{Error, Result, SqlState};
 use crate::state::Stream;
-use crate::state::audit::AuditRecord;
+use crate::statement::audit;
 use crate::statement::context::Context;
 use crate::statement::system;
 
@@ -151,13 +151,11 @@ pub struct Recording {
 /// `53100` when it cannot be recorded.
 pub async fn record(recordings: Vec<Recording>, context: &Context) -> Result<()> {
     let recorded = recordings.into_iter().map(|recording| {
-        let mut record = AuditRecord::new(recording.kind);
-        record.principal = Some(context.principal.name.clone());
+        let mut record = audit::record(recording.kind, context);
         record.domain = recording.object.split('.').next().map(str::to_owned);
         record.object = Some(recording.object);
         record.outcome = Some(recording.outcome);
         record.policies = recording.grant.map(|id| vec![format!("grant:{id}")]);
-        record.generation = i64::try_from(context.visible.generation()).ok();
         record.detail = recording.detail;
         context.mesh.state.append(Stream::Audit, &record)
     });

@@ -28,7 +28,8 @@ const GRANTS_PER_STATEMENT_MAX: usize = 1_000;
 /// grantees, `22007` and `22023` for an expiry that cannot be, `53100` when it cannot be made durable.
 pub async fn execute(statement: &Privileges, context: &Context) -> Result<Outcome> {
     let zone = *context.settings.lock().time_zone();
-    let end = |text| expiry::of_text(text, Utc::now(), zone);
+    let now = Utc::now().trunc_subsecs(6);
+    let end = |text| expiry::of_text(text, now, zone);
     let expires_at = statement.expires.as_deref().map(end).transpose()?;
     let named = match named(statement, context) {
         Err(Refused::Plainly(error)) => return Err(error),
@@ -46,12 +47,13 @@ pub async fn execute(statement: &Privileges, context: &Context) -> Result<Outcom
     if statement.revoke {
         return revoke(named, grantees, context).await;
     }
-    grant(&named, &grantees, expires_at, context).await
+    grant(&named, &grantees, now, expires_at, context).await
 }
 
 async fn grant(
     named: &Named,
     grantees: &[Grantee],
+    granted_at: DateTime<Utc>,
     expires_at: Option<DateTime<Utc>>,
     context: &Context,
 ) -> Result<Outcome> {
@@ -62,7 +64,6 @@ async fn grant(
                 .hint("mesh_admin reads no data by that role: an owner can grant it."));
         }
     }
-    let granted_at = Utc::now().trunc_subsecs(6);
     let pairs = named.objects.iter().flat_map(|object| grantees.iter().map(move |grantee| (object, grantee)));
     let ids = context.mesh.new_grant_ids(named.objects.len() * grantees.len())?;
     let given = pairs.zip(ids).map(|((object, grantee), id)| Grant {
@@ -109,7 +110,7 @@ async fn revoke(named: Named, grantees: Vec<Grantee>, context: &Context) -> Resu
             recordings.push(allowed("revoke", object, None, detail));
         }
     }
-    let names: Vec<String> = named.objects.iter().map(|object| format!("\"{object}\"")).collect();
+    let quoted: Vec<String> = named.objects.iter().map(|object| format!("\"{object}\"")).collect();
     let context = context.clone();
     let change = async move {
         objects::record(recordings, &context).await?;
@@ -117,7 +118,7 @@ async fn revoke(named: Named, grantees: Vec<Grantee>, context: &Context) -> Resu
     };
     let mut notice = None;
     if objects::to_its_end(change).await?.is_empty() {
-        let message = format!("no privileges could be revoked for {}", names.join(", "));
+        let message = format!("no privileges could be revoked for {}", quoted.join(", "));
         let mut warning = Report::new(SqlState::WARNING_PRIVILEGE_NOT_REVOKED, message);
         warning.severity = Severity::Warning;
         warning.hint = Some(

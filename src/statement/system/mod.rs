@@ -6,6 +6,7 @@
 //! Catalog's system tables, dbt and FOCUS).
 
 mod access_requests;
+mod audit;
 mod columns;
 mod domains;
 mod grants;
@@ -23,6 +24,7 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::datasource::TableProvider;
 
 use super::context::Context;
+use crate::catalog::model::Role;
 use crate::error::{Error, Result};
 use table::SystemTable;
 
@@ -64,13 +66,25 @@ const RELATIONS: &[Relation] = &[
 
 /// Whether there is a relation of this name.
 pub fn exists(name: &str) -> bool {
-    RELATIONS.iter().any(|relation| relation.name == name)
+    RELATIONS.iter().any(|relation| relation.name == name) || audit::Stored::named(name).is_some()
 }
 
 /// The relation of this name, or `None` when there is none. Cancel safe.
 pub async fn relation(name: &str, context: &Context) -> Result<Option<Arc<dyn TableProvider>>> {
+    if let Some(stored) = audit::Stored::named(name) {
+        note(stored.name(), context);
+        return stored.provider(context).await.map(Some);
+    }
     let Some(relation) = RELATIONS.iter().find(|relation| relation.name == name) else { return Ok(None) };
+    note(relation.name, context);
     Ok(Some(Arc::new(SystemTable::new(relation.batch(context).await?))))
+}
+
+/// What break-glass shows of the catalog is recorded too.
+fn note(relation: &'static str, context: &Context) {
+    if context.principal.has_role(Role::BreakGlass) {
+        context.audit.catalog_read_with_broken_glass(relation);
+    }
 }
 
 impl Relation {
@@ -98,6 +112,7 @@ mod tests {
     use crate::catalog::model::ProductId;
     use crate::quality::Measurement;
     use crate::settings::Settings;
+    use crate::statement::audit::Audit;
     use crate::statement::context::{Pins, SessionFacts, SharedSettings};
     use crate::statement::guard::Reads;
     use crate::statement::views::Views;
@@ -117,8 +132,15 @@ mod tests {
             views: Views::default(),
             pins: Pins::default(),
             reads: Reads::default(),
+            audit: Audit::default(),
+            share: mesh.engine.share(user).unwrap(),
             transaction_started: Utc::now(),
-            facts: SessionFacts { pid: 1, database: Arc::from("mesh") },
+            facts: SessionFacts {
+                pid: 1,
+                database: Arc::from("mesh"),
+                client_address: std::net::Ipv4Addr::LOCALHOST.into(),
+                session_id: Arc::from("session"),
+            },
         }
     }
 

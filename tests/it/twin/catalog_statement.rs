@@ -77,6 +77,11 @@ pub fn catalog(maker: &mut Maker<'_>) -> String {
     if maker.random.chance(15) {
         return (*maker.random.pick(SYSTEM)).to_owned();
     }
+    // an auditor sees what all lanes of a run do, whenever they do it
+    if maker.known.principal != "auditor" && maker.random.chance(8) {
+        let relation = *maker.random.pick(&["grants", "access_requests", "audit", "access_history"]);
+        return format!("select count(*) from data_catalog.{relation}");
+    }
     let (relation, columns) = *maker.random.pick(RELATIONS);
     let count = maker.random.between(1, 4);
     let picked: Vec<&str> = (0..count).map(|_| *maker.random.pick(columns)).collect();
@@ -135,6 +140,9 @@ const TABLE_NAMES: &[&str] = &[
     "other.sales.orders",
 ];
 
+/// What none of them may know of, and what nobody has.
+const UNKNOWN: [&str; 5] = ["vault.ledger", "vault.gold", "lab.rats", "vault.nothing", "nowhere.orders"];
+
 const COLUMN_NAMES: &[&str] = &[
     "salary",
     "bonus",
@@ -166,7 +174,7 @@ pub fn refused(maker: &mut Maker<'_>) -> String {
     let source = maker.source();
     let (read, key) = (source.facts.sql_name(), source.facts.key());
     let bare = table.rsplit('.').next().unwrap_or(table);
-    match maker.random.below(27) {
+    match maker.random.below(31) {
         0..3 => format!("select * from {table} order by 1 limit 3"),
         3 => format!("select count(*) from {table}"),
         4 => format!("explain select * from {table}"),
@@ -187,6 +195,11 @@ pub fn refused(maker: &mut Maker<'_>) -> String {
         21 => format!("select * from read_parquet('data/{}.parquet')", table.replace('.', "/")),
         22 => format!("create view v as select * from {table}"),
         23 => format!("insert into {table} select * from {read}"),
+        26 => format!("grant select on {table} to data_scientist"),
+        27 => format!("revoke select on {table} from data_scientist"),
+        28 => format!("grant usage on schema {} to auditor", table.split('.').next().unwrap_or(table)),
+        // only what cannot be asked for: what can is kept
+        29 => format!("call data_catalog.request_access('{}', 'curious')", maker.random.pick(&UNKNOWN)),
         24 => format!("select nothing_like_it({key}) from {read}"),
         25 => {
             let scope = Scope { sources: vec![source] };

@@ -180,10 +180,15 @@ impl Table {
     pub fn compact(&mut self, count: usize, adds: Vec<Value>, time: i64) {
         let mut actions = Vec::new();
         for add in self.adds.drain(..count) {
-            actions.push(json!({ "remove": {
+            let mut remove = json!({
                 "path": add["path"], "deletionTimestamp": time, "dataChange": false, "extendedFileMetadata": true,
                 "partitionValues": add["partitionValues"], "size": add["size"],
-            }}));
+            });
+            // a file with a vector is another one than the file without
+            if let Some(vector) = add.get("deletionVector") {
+                remove["deletionVector"] = vector.clone();
+            }
+            actions.push(json!({ "remove": remove }));
         }
         for mut add in adds {
             add["dataChange"] = json!(false);

@@ -35,7 +35,7 @@ impl Maker<'_> {
     /// A column of the kind, if there is one.
     pub fn column(&mut self, scope: &Scope, kind: Kind) -> Option<Found> {
         // columns behind masks are absent from servers that cannot compute them: a few tries are enough then
-        let masked = self.random.chance(if self.known.abilities.masks { 30 } else { 3 });
+        let masked = self.random.chance(if self.known.abilities.masks { 45 } else { 3 });
         let mut found: Vec<(&Source, &'static Column)> = Vec::new();
         for source in &scope.sources {
             let of_kind = source.facts.columns.iter().filter(|column| column.kind == kind);
@@ -271,7 +271,7 @@ impl Maker<'_> {
             15 => {
                 let found = self.int_column(scope);
                 let constant = self.constant(&found);
-                format!("{} is distinct from {constant}", found.sql)
+                format!("({} is distinct from {constant})", found.sql)
             }
             16 => self.about(scope, Kind::Texts, |maker, found| {
                 format!("array_has({}, '{}')", found.sql, maker.random.pick(&["new", "secret", ""]))

@@ -1,7 +1,7 @@
 //! Twin worlds: two meshes that differ in nothing but rows that are hidden and values that are masked give the same
 //! answers, byte for byte, to every statement of every principal (DESIGN.md, section 5, non-interference).
 //!
-//! `PGMESH_TWIN_STATEMENTS=200000 cargo test --test it twin:: -- --nocapture` for a long run, `PGMESH_TWIN_SEED=7` for
+//! 2,000 statements by default, 20,000 in `.ci/run`; `PGMESH_TWIN_STATEMENTS=200000 cargo test --test it twin:: -- --nocapture` for a long run, `PGMESH_TWIN_SEED=7` for
 //! other worlds and statements. A difference is told with its seed and number, so that `PGMESH_TWIN_ONLY=<number>` and the
 //! same seed show it again; `PGMESH_TWIN_SHOW=1` tells every statement and its answer.
 
@@ -26,8 +26,8 @@ use world::{Which, World};
 
 use crate::raw::Client;
 
-/// How many statements a run asks, without the environment's word.
-const STATEMENTS: u64 = 20_000;
+/// How many statements a run asks where the environment does not say; `.ci/run` asks for 20,000.
+const STATEMENTS: u64 = 2_000;
 const SEED: u64 = 1;
 /// Shares of the statements, by principal.
 const SHARES: [u64; 4] = [40, 30, 20, 10];
@@ -62,6 +62,8 @@ struct Tally {
     different: u64,
     /// Statements whose answers differ from time to time, in one world as in the other.
     unsteady: u64,
+    /// An error in one world and rows in the other.
+    unsettled: u64,
 }
 
 impl Tally {
@@ -94,6 +96,7 @@ impl Tally {
         self.differences.extend(other.differences);
         self.different += other.different;
         self.unsteady += other.unsteady;
+        self.unsettled += other.unsettled;
     }
 
     fn share(&self, part: u64) -> u64 {
@@ -102,13 +105,14 @@ impl Tally {
 
     fn report(&self, name: &str, seed: u64, began: Instant) {
         eprintln!(
-            "{name}: {} statements, seed {seed}, {:.0} s: {} differ, {} are unsteady; {} % answered, {} % with rows, {} % about fenced \
+            "{name}: {} statements, seed {seed}, {:.0} s: {} differ, {} are unsteady, {} have rows in one world only; {} % answered, {} % with rows, {} % about fenced \
              tables, {} % about masked columns, {} % probing what is not shown, {} % that could fail and did not; \
              forms {:?}; errors {:?}",
             self.asked,
             began.elapsed().as_secs_f64(),
             self.different,
             self.unsteady,
+            self.unsettled,
             100 - self.share(self.failed),
             self.share(self.with_rows),
             self.share(self.fenced),
@@ -148,12 +152,14 @@ struct Twins<'a> {
     seed: u64,
     /// Tells every statement and its answer.
     shows: bool,
+    /// Says statements again whose answers differ.
+    repeats: bool,
 }
 
 impl<'a> Twins<'a> {
     fn new(first: &'a World, second: &'a World, compare: Compare, seed: u64) -> Self {
         let shows = setting("PGMESH_TWIN_ONLY").is_some() || setting("PGMESH_TWIN_SHOW").is_some();
-        Self { first, second, compare, seed, shows }
+        Self { first, second, compare, seed, shows, repeats: true }
     }
 
     /// Asks both for the principal's statements of these numbers.
@@ -166,11 +172,12 @@ impl<'a> Twins<'a> {
             let statement = statement::statement(known, self.seed, number);
             let answers = tokio::join!(ask(&mut first, &statement.said), ask(&mut second, &statement.said));
             tally.count(&statement, &answers.0);
+            tally.unsettled += u64::from(answers.0.error().is_some() != answers.1.error().is_some());
             if self.shows {
                 eprintln!("#{number} {} {}\n    {}", known.principal, statement.said.text(), answers.0.lines());
             }
             if self.differ(&statement, &answers) {
-                if self.is_unsteady(&statement, &mut first, &mut second).await {
+                if self.repeats && self.is_unsteady(&statement, &mut first, &mut second).await {
                     tally.unsteady += 1;
                     continue;
                 }
@@ -190,7 +197,12 @@ impl<'a> Twins<'a> {
         tally
     }
 
+    /// A copy's predicates run elsewhere in the plan, so that one may fail on a row that another has left out already:
+    /// rows are compared where there are some.
     fn differ(&self, statement: &Statement, (first, second): &(Answer, Answer)) -> bool {
+        if self.compare == Compare::Rows && (first.error().is_some() || second.error().is_some()) {
+            return false;
+        }
         self.compared(statement, first, self.first) != self.compared(statement, second, self.second)
     }
 
@@ -324,7 +336,7 @@ async fn worlds_without_a_fence_are_told_apart() {
     let seed = seed();
     let (first, second) = (World::start(Which::FirstOpen, seed), World::start(Which::SecondOpen, seed));
     let known = all_known(&first, seed).await;
-    let twins = Twins::new(&first, &second, Compare::Everything, seed);
+    let twins = Twins { repeats: false, ..Twins::new(&first, &second, Compare::Everything, seed) };
     let began = Instant::now();
     let tally = run(&twins, &known, 400).await;
     tally.report("open worlds", seed, began);
@@ -357,5 +369,6 @@ async fn what_is_seen_is_what_a_filtered_copy_would_hold() {
     );
     if setting("PGMESH_TWIN_ONLY").is_none() {
         assert!(tally.share(tally.with_rows) >= 50, "{} % had rows", tally.share(tally.with_rows));
+        assert!(tally.unsettled * 20 <= tally.asked, "{} statements fail in one of two", tally.unsettled);
     }
 }

@@ -134,6 +134,8 @@ fn shaped(maker: &mut Maker<'_>, shape: Shape) -> Query {
         Shape::Changes if maker.known.abilities.travel => changes(maker, &scope.sources[0]),
         Shape::Order | Shape::Changes => {
             let (key, by) = (key(&scope.sources[0]), maker.scalar(&scope, 2));
+            // a constant would be the number of a column
+            let by = format!("coalesce({by})");
             let condition = optional_where(maker, &scope, 50);
             let direction = *maker.random.pick(&["", " desc", " nulls first", " desc nulls last"]);
             let limit = limit(maker);

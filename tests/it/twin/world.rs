@@ -160,7 +160,7 @@ fn build(which: Which, seed: u64, folder: &Path) {
             _ => table(facts, which, seed, folder),
         }
     }
-    // One domain that nobody knows of has another product in each world, and the second has one more such domain.
+    // A domain that nobody knows of has other products in each world, and another one has any in the second only.
     if which.is_governed() {
         let names: &[(&str, &str)] = if which.is_second() {
             &[("vault", "gold"), ("vault", "silver"), ("lab", "rats")]
@@ -193,7 +193,8 @@ fn columns(facts: &Facts) -> Vec<(&'static str, Kind)> {
 
 /// Four versions: rows, more rows, nothing that is seen, and other files with the rows of the first version.
 fn table(facts: &Facts, which: Which, seed: u64, folder: &Path) {
-    let second = which.is_second();
+    // what everybody reads whole has no secrets, and its files show in plans
+    let second = which.is_second() && facts.is_fenced();
     let mut layout = Random::part(seed, facts.name, if second { 12 } else { 11 });
     let path = location(folder, facts.domain, facts.name);
     let mut table = Table::new(&path, facts.name, &columns(facts), facts.partition, facts.deletes);
@@ -266,7 +267,7 @@ fn any_layout(random: &mut Random) -> Layout {
 /// What the principal sees and nothing else, in one file for each commit.
 fn copy(facts: &Facts, principal: &str, seed: u64, folder: &Path) {
     let path = location(folder, facts.domain, facts.name);
-    let mut table = Table::new(&path, facts.name, &columns(facts), None, false);
+    let mut table = Table::new(&path, facts.name, &columns(facts), None, facts.deletes);
     let rows = rows(facts, Which::First, seed);
     for (part, time) in rows.parts.iter().zip(COMMITS) {
         let shown = part.iter().filter(|(is_shown, row)| *is_shown && facts.shows(row, principal));
@@ -320,10 +321,8 @@ fn catalog(which: Which, folder: &Path) {
     write("principals.yaml", &principals());
     let mut domains = vec!["sales", "marketing", "hr", "product"];
     if which.is_governed() {
-        domains.push("vault");
-        if which.is_second() {
-            domains.push("lab");
-        }
+        // those who govern see who discovers which domain
+        domains.extend(["vault", "lab"]);
         write("policies/people.yaml", PEOPLE_POLICY);
         write("policies/orders-for-marketing.yaml", ORDERS_POLICY);
     }

@@ -232,7 +232,10 @@ fn principals_are_read_and_refused_one_by_one() {
             "9:22: error: `scram` is no verifier: it must have the form SCRAM-SHA-256$<iterations>:<salt>$<StoredKey>:<ServerKey>",
             "10:10: warning: the user `bob` has no verifier and cannot log in (set a password with `pgmesh user passwd`)",
             "10:24: warning: the group `sale` is not declared under `groups` (did you mean `sales`?)",
-            &format!("11:{}: error: `roles` cannot be `superuser` (known: mesh_admin, auditor)", 34 + VERIFIER.len()),
+            &format!(
+                "11:{}: error: `roles` cannot be `superuser` (known: mesh_admin, auditor, break_glass)",
+                34 + VERIFIER.len()
+            ),
             &format!(
                 "11:{}: error: unknown key `passwd` in `users` (known: name, description, scram, groups, attributes, roles)",
                 46 + VERIFIER.len()
