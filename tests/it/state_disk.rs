@@ -138,10 +138,11 @@ async fn a_server_that_stops_leaves_its_records_in_their_table() {
     config.state = Some(folder.path().to_string_lossy().into_owned());
     let server = Server::start(&config).await.unwrap();
     let (state, stop) = (std::sync::Arc::clone(&server.mesh().state), CancellationToken::new());
-    let serving = tokio::spawn(server.run(stop.clone()));
-    record(&state, 1).await.unwrap();
-    stop.cancel();
-    serving.await.unwrap();
+    let using = async {
+        record(&state, 1).await.unwrap();
+        stop.cancel();
+    };
+    tokio::join!(server.run(stop.clone()), using);
     let tables = Tables::new(Stores::default());
     let audit = tables.snapshot(&state.location_of_stream(Stream::Audit), Duration::ZERO).await.unwrap();
     assert!(audit.row_count.unwrap() >= 1, "nobody had to recover anything");
