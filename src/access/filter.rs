@@ -595,6 +595,7 @@ mod tests {
         Principal::from(&ann)
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "each list of rules is written for one call")]
     fn compile(rules: Vec<RowRule>, domains: &[&str]) -> Result<Option<RowFilter>, String> {
         let domains = domains.iter().map(|&domain| DomainName(domain.to_owned())).collect();
         Compiler::new(&ann(), &domains, &schema())?.row_rules(&rules)

@@ -423,14 +423,12 @@ fn make_room(rows: &mut Vec<Request>) -> Result<()> {
         return Ok(());
     }
     let ended = rows.iter().enumerate().filter_map(|(at, row)| Some((row.ended_at().filter(|end| *end <= now)?, at)));
-    match ended.min() {
-        Some((_, at)) => drop(rows.remove(at)),
-        None => {
-            let message = format!("a mesh keeps {REQUESTS_MAX} access requests");
-            return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message)
-                .hint("Owners and mesh_admin make room by deciding open ones."));
-        }
-    }
+    let Some((_, oldest)) = ended.min() else {
+        let message = format!("a mesh keeps {REQUESTS_MAX} access requests");
+        return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message)
+            .hint("Owners and mesh_admin make room by deciding open ones."));
+    };
+    rows.remove(oldest);
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use crate::state::audit::AuditRecord;
 use crate::state::{State, Stream};
 
 /// After a refusal is recorded, further ones of the same address are counted for this long and recorded together.
-const COUNTED_FOR: Duration = Duration::from_secs(60);
+const COUNTED_FOR: Duration = Duration::from_mins(1);
 /// How many addresses are counted apart; refusals of all others are counted together.
 const ADDRESSES_MAX: usize = 1_000;
 /// Longest name of a user who was refused, in characters: it is what a stranger wrote.
@@ -80,13 +80,15 @@ impl Logins {
     /// Records what was counted so far: the server stops.
     pub fn flush(&self) {
         let refused = std::mem::take(&mut *self.lock());
-        refused.into_iter().for_each(|(key, counted)| self.record(key, Some(counted)));
+        for (key, counted) in refused {
+            self.record(key, Some(counted));
+        }
     }
 
     fn record(&self, key: Option<IpAddr>, counted: Option<Counted>) {
         if let Some(Counted { events, record: Some(record) }) = counted {
             let client_address = key.map(|address| address.to_string());
-            self.append(&AuditRecord { events, client_address, ..record });
+            self.append(&AuditRecord { client_address, events, ..record });
         }
     }
 

@@ -378,7 +378,7 @@ mod tests {
         let mesh = Mesh { name: "mesh".into(), description: None, defaults: Defaults::default() };
         let products = products.into_iter().map(|product| (product.id.clone(), product)).collect();
         let (domains, users) = (BTreeMap::new(), BTreeMap::new());
-        let catalog = Catalog { mesh, domains, products, policies: Vec::new(), users, groups: Default::default() };
+        let catalog = Catalog { mesh, domains, products, policies: Vec::new(), users, groups: BTreeSet::new() };
         Snapshot::new(generation, Utc::now(), Loaded { catalog, problems: Vec::new() })
     }
 

@@ -21,6 +21,7 @@ pub struct Portal {
 }
 
 /// How far a portal is.
+#[expect(clippy::large_enum_variant, reason = "a session has few portals, and most of them have rows")]
 pub enum PortalState {
     Ready,
     /// Rows are left: the rest of a batch, and the stream.

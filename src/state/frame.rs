@@ -156,6 +156,7 @@ fn number(bytes: &[u8], at: usize) -> Option<u64> {
 }
 
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "losses are lists of ranges")]
 mod tests {
     use super::*;
 

@@ -136,6 +136,7 @@ impl State {
         Ok(state)
     }
 
+    #[cfg_attr(not(test), expect(clippy::needless_pass_by_value, reason = "tests have faults to hand over"))]
     fn prepare(options: &StateOptions, tables: &Tables, faults: Faults) -> std::result::Result<Self, StateError> {
         let (url, local) = place(&options.location)?;
         let folder = tables.written(&TableLocation { url: url.clone(), credentials: options.credentials.clone() })?;

@@ -25,6 +25,7 @@ pub(super) fn options(folder: &Path) -> StateOptions {
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "they are the table's columns")]
 struct Grant {
     grant_id: String,
     grantee: String,

@@ -28,7 +28,7 @@ struct Clause {
 }
 
 /// Takes the clauses out of the tokens.
-pub fn take(tokens: Vec<TokenWithSpan>) -> Result<(Vec<TokenWithSpan>, Clauses), ParserError> {
+pub fn take(tokens: &[TokenWithSpan]) -> Result<(Vec<TokenWithSpan>, Clauses), ParserError> {
     let mut clauses = Clauses::default();
     let mut kept: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
     // the last token that is no blank, when it may be a name
@@ -36,9 +36,9 @@ pub fn take(tokens: Vec<TokenWithSpan>) -> Result<(Vec<TokenWithSpan>, Clauses),
     let mut at = 0;
     while let Some(token) = tokens.get(at) {
         if let Some(name) = after_name
-            && let Some((word, value)) = begins_clause(&tokens, at)
+            && let Some((word, value)) = begins_clause(tokens, at)
         {
-            let (version, end) = clause(word, &tokens, value)?;
+            let (version, end) = clause(word, tokens, value)?;
             clauses.0.insert(name, Clause { version, begin: token.clone() });
             at = end;
             after_name = None;

@@ -203,7 +203,7 @@ async fn at_other_times(
         None => error,
     };
     // before anything is looked for, so that an error in it is the same whatever there is
-    let asked = special.asked(&zone, |expression| constant(expression, state, context)).map_err(here)?;
+    let asked = special.asked(zone, |expression| constant(expression, state, context)).map_err(here)?;
     match find(&special.reference, search).await.map_err(here)? {
         Found::Product(visible, product) => product_table(&visible, product, asked, context).await.map_err(|error| {
             // as for a plain name, a refusal of access has no place

@@ -44,7 +44,7 @@ pub fn parse(text: impl Into<Arc<str>>) -> Result<Vec<Parsed>> {
         .map_err(|e| syntax_error(&e.message, position(text, e.location)))?
         .ok_or_else(limits::too_many_tokens)?;
     limits::check_tokens(&tokens)?;
-    let (tokens, clauses) = as_of::take(tokens).map_err(|e| parser_error(e, text))?;
+    let (tokens, clauses) = as_of::take(&tokens).map_err(|e| parser_error(e, text))?;
     let mut parser =
         Parser::new(&PostgreSqlDialect {}).with_recursion_limit(RECURSION_DEPTH_MAX).with_tokens_with_locations(tokens);
     let mut statements = parse_all(&mut parser, text)?;

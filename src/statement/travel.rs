@@ -55,28 +55,27 @@ pub struct Special {
 }
 
 enum What {
-    At(TableVersion),
+    At(Box<TableVersion>),
     Changes(Vec<Expr>),
     History,
 }
 
 impl Special {
     /// What is asked, once `constant` has found the values of the expressions in it.
-    pub fn asked(&self, zone: &TimeZone, constant: impl Fn(&Expr) -> Result<ScalarValue>) -> Result<Asked> {
+    pub fn asked(&self, zone: TimeZone, constant: impl Fn(&Expr) -> Result<ScalarValue>) -> Result<Asked> {
         let point = |expression: &Expr| point(&constant(expression)?, zone);
         match &self.what {
-            What::At(TableVersion::VersionAsOf(expression)) => {
-                let value = constant(expression)?;
-                if !value.is_null() && !value.data_type().is_integer() {
-                    return Err(mismatch("VERSION AS OF takes a whole number"));
-                }
-                self::point(&value, zone).map(|at| Asked::Rows(Some(at)))
-            }
-            What::At(TableVersion::TimestampAsOf(expression)) => match point(expression)? {
-                at @ At::Time(_) => Ok(Asked::Rows(Some(at))),
-                At::Version(_) => Err(mismatch("TIMESTAMP AS OF takes a timestamp")),
+            What::At(version) => match version.as_ref() {
+                TableVersion::VersionAsOf(expression) => match point(expression)? {
+                    at @ At::Version(_) => Ok(Asked::Rows(Some(at))),
+                    At::Time(_) => Err(mismatch("VERSION AS OF takes a whole number")),
+                },
+                TableVersion::TimestampAsOf(expression) => match point(expression)? {
+                    at @ At::Time(_) => Ok(Asked::Rows(Some(at))),
+                    At::Version(_) => Err(mismatch("TIMESTAMP AS OF takes a timestamp")),
+                },
+                _ => Err(Error::unsupported("time travel is written VERSION AS OF or TIMESTAMP AS OF")),
             },
-            What::At(_) => Err(Error::unsupported("time travel is written VERSION AS OF or TIMESTAMP AS OF")),
             What::Changes(bounds) => match bounds.as_slice() {
                 [from] => Ok(Asked::Changes { from: point(from)?, to: None }),
                 [from, to] => Ok(Asked::Changes { from: point(from)?, to: Some(point(to)?) }),
@@ -92,7 +91,7 @@ fn mismatch(message: &'static str) -> Error {
 }
 
 /// A version, or a moment that is read in the session's zone.
-fn point(value: &ScalarValue, zone: &TimeZone) -> Result<At> {
+fn point(value: &ScalarValue, zone: TimeZone) -> Result<At> {
     let null = || Error::new(SqlState::INVALID_PARAMETER_VALUE, "a version or a timestamp must not be null");
     let neither = || mismatch("a version is a whole number, and a time a timestamp");
     if value.is_null() {
@@ -108,7 +107,7 @@ fn point(value: &ScalarValue, zone: &TimeZone) -> Result<At> {
             .ok_or_else(|| Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("there is no version {value}")));
     }
     if let Some(Some(text)) = value.try_as_str() {
-        return moment::parse(text, zone).map(At::Time).ok_or_else(|| {
+        return moment::parse(text, &zone).map(At::Time).ok_or_else(|| {
             let message = format!("invalid input syntax for type timestamp with time zone: \"{text}\"");
             Error::new(SqlState::INVALID_DATETIME_FORMAT, message)
         });
@@ -118,10 +117,8 @@ fn point(value: &ScalarValue, zone: &TimeZone) -> Result<At> {
         DataType::Date32 => false,
         _ => return Err(neither()),
     };
-    let micros = match value.cast_to(&DataType::Timestamp(TimeUnit::Microsecond, None)) {
-        Ok(ScalarValue::TimestampMicrosecond(Some(micros), _)) => micros,
-        _ => return Err(neither()),
-    };
+    let instant = value.cast_to(&DataType::Timestamp(TimeUnit::Microsecond, None));
+    let Ok(ScalarValue::TimestampMicrosecond(Some(micros), _)) = instant else { return Err(neither()) };
     let instant = if zoned { Some(micros) } else { zone.instant(micros) };
     instant
         .and_then(DateTime::from_timestamp_micros)
@@ -174,7 +171,7 @@ impl Rename<'_> {
                 let message = format!("\"{name}\" is a WITH query, which has no versions");
                 return Err(at(Error::new(SqlState::WRONG_OBJECT_TYPE, message), position));
             }
-            (reference(names), What::At(version))
+            (reference(names), What::At(Box::new(version)))
         } else if let Some(function) = travel_function(&names)
             && let Some(arguments) = args.take()
         {
@@ -398,7 +395,7 @@ mod tests {
     fn points_in_time_are_versions_or_moments() {
         let zone = TimeZone::parse("Asia/Tokyo").unwrap();
         let moment = |text| At::Time(moment::parse(text, &TimeZone::UTC).unwrap());
-        let of = |value: ScalarValue| point(&value, &zone);
+        let of = |value: ScalarValue| point(&value, zone);
         assert_eq!(of(ScalarValue::Int32(Some(3))), Ok(At::Version(3)));
         assert_eq!(of(ScalarValue::from("2026-05-01 09:00")), Ok(moment("2026-05-01 00:00")));
         assert_eq!(of(ScalarValue::Date32(Some(20_574))), Ok(moment("2026-04-30 15:00")));

@@ -254,7 +254,9 @@ async fn found(folder: &Path) -> (BTreeMap<String, Vec<u64>>, BTreeMap<String, u
             records.entry(task.to_owned()).or_default().push(number.parse().unwrap());
         }
     }
-    records.values_mut().for_each(|numbers| numbers.sort_unstable());
+    for numbers in records.values_mut() {
+        numbers.sort_unstable();
+    }
     let (_, counters) = state.rows::<Counter>(Table::AccessRequests).unwrap();
     let changes = counters.into_iter().map(|row| (row.request_id, row.status.parse().unwrap())).collect();
     (records, changes)

@@ -493,7 +493,7 @@ async fn the_sample_mesh_travels_too() {
         client.startup(&crate::raw::Login::sample("sales_analyst")).await.unwrap();
         client
     };
-    tokio::time::timeout(Duration::from_secs(60), async {
+    tokio::time::timeout(Duration::from_mins(1), async {
         assert_eq!(c.rows("select count(*) from sales.orders version as of 10").await, ["6000"]);
         let first = c.rows("select count(*) from sales.orders version as of 0").await;
         c.query("set mesh.as_of = '2026-05-15'").await;

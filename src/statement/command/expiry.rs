@@ -26,14 +26,12 @@ pub fn of_text(text: &str, now: DateTime<Utc>, zone: TimeZone) -> Result<DateTim
     }
     // a bare number is seconds, as in PostgreSQL
     let interval = parse_interval_month_day_nano_config(text, IntervalParseConfig::new(IntervalUnit::Second));
-    match interval {
-        Ok(interval) => in_future(after(now, interval)?, now),
-        Err(_) => {
-            let message = format!("invalid input syntax for type timestamp with time zone or interval: \"{text}\"");
-            Err(Error::new(SqlState::INVALID_DATETIME_FORMAT, message)
-                .hint("Write for example '2027-01-31 12:00:00+01' or '30 days'."))
-        }
-    }
+    let Ok(interval) = interval else {
+        let message = format!("invalid input syntax for type timestamp with time zone or interval: \"{text}\"");
+        return Err(Error::new(SqlState::INVALID_DATETIME_FORMAT, message)
+            .hint("Write for example '2027-01-31 12:00:00+01' or '30 days'."));
+    };
+    in_future(after(now, interval)?, now)
 }
 
 /// Reads a value of any type that says when; NULL is never.

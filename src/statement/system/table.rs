@@ -54,6 +54,7 @@ impl TableProvider for SystemTable {
 
 /// Collects columns, one call each, in the relation's order.
 #[derive(Default)]
+#[must_use]
 pub struct Columns {
     fields: Vec<Field>,
     arrays: Vec<ArrayRef>,
