@@ -290,18 +290,17 @@ impl Maker<'_> {
     }
 
     fn about(&mut self, scope: &Scope, kind: Kind, say: impl FnOnce(&mut Self, &Found) -> String) -> String {
-        match self.column(scope, kind) {
-            Some(found) => say(self, &found),
-            None => {
-                let found = self.int_column(scope);
-                let constant = self.constant(&found);
-                format!("{} < {constant}", found.sql)
-            }
+        if let Some(found) = self.column(scope, kind) {
+            return say(self, &found);
         }
+        let found = self.int_column(scope);
+        let constant = self.constant(&found);
+        format!("{} < {constant}", found.sql)
     }
 
     pub fn comparison(&mut self) -> &'static str {
-        *self.random.pick(&["=", "<>", "<", "<=", ">", ">="])
+        const SIGNS: [&str; 6] = ["=", "<>", "<", "<=", ">", ">="];
+        self.random.pick(&SIGNS)
     }
 
     /// A whole number that cannot be computed for some rows, above all for some that are not shown.
@@ -318,7 +317,7 @@ impl Maker<'_> {
         match self.random.below(16) {
             0..4 => format!("({} / ({column} - {constant}))", self.random.pick(&["1", "100000", column.as_str()])),
             4 => format!("(7 % ({column} - {constant}))"),
-            5 | 6 => match self.note(scope) {
+            5 | 6 => match Self::note(scope) {
                 Some(note) => format!("cast({note} as bigint)"),
                 None => format!("(1 / ({column} - {constant}))"),
             },
@@ -361,7 +360,7 @@ impl Maker<'_> {
         if self.random.chance(75) { greatest } else { greatest - 1 }
     }
 
-    fn note(&mut self, scope: &Scope) -> Option<String> {
+    fn note(scope: &Scope) -> Option<String> {
         let source = scope.sources.iter().find(|source| source.facts.columns.iter().any(|c| c.name == "note"))?;
         Some(format!("{}.note", source.alias))
     }

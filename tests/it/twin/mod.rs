@@ -314,7 +314,9 @@ async fn worlds_that_differ_in_what_is_hidden_answer_alike() {
     measured(&second).await;
     let mut known = all_known(&first, seed).await;
     let same_hashes = hashes == self::hashes(&second).await;
-    known.iter_mut().for_each(|known| known.abilities.hashes = same_hashes);
+    for known in &mut known {
+        known.abilities.hashes = same_hashes;
+    }
     let twins = Twins::new(&first, &second, Compare::Everything, seed);
     let began = Instant::now();
     let tally = run(&twins, &known, statements).await;
