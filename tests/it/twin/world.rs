@@ -160,12 +160,12 @@ fn build(which: Which, seed: u64, folder: &Path) {
             _ => table(facts, which, seed, folder),
         }
     }
-    // A domain that nobody knows of has other products in each world, and another one has any in the second only.
+    // Domains that nobody knows of but those who govern have other products in each world.
     if which.is_governed() {
         let names: &[(&str, &str)] = if which.is_second() {
             &[("vault", "gold"), ("vault", "silver"), ("lab", "rats")]
         } else {
-            &[("vault", "ledger")]
+            &[("vault", "ledger"), ("lab", "mice")]
         };
         for (domain, name) in names {
             let columns = [("id", Kind::Int), ("salary", Kind::Int)];
@@ -345,7 +345,7 @@ fn catalog(which: Which, folder: &Path) {
     }
     if which.is_governed() {
         let unknown: &[&str] =
-            if which.is_second() { &["vault/gold", "vault/silver", "lab/rats"] } else { &["vault/ledger"] };
+            if which.is_second() { &["vault/gold", "vault/silver", "lab/rats"] } else { &["vault/ledger", "lab/mice"] };
         for product in unknown {
             let (domain, name) = product.split_once('/').unwrap();
             let head = head(
