@@ -69,17 +69,17 @@ async fn measure(rows: u64) {
     println!("{rows} rows, {} files, {} threads\n", FILES, limits.parallelism);
     println!("| what | query | against | ratio |\n|---|---|---|---|");
     let bare = world.bare();
-    let full = world.secured(&[]).await;
+    let full = world.secured(&[]);
     world.compare("full access", "the bare provider", (&full, ""), (&bare, "")).await;
-    let half = world.secured(&[policy("analysts", "region = 'EU'")]).await;
+    let half = world.secured(&[policy("analysts", "region = 'EU'")]);
     let by_hand = "region = 'EU'";
     world.compare("a filter that keeps half", "the predicate by hand", (&half, ""), (&bare, by_hand)).await;
     let others: Vec<String> = (1..100).map(|other| policy(&format!("group{other}"), "region = 'US'")).collect();
-    let one_of_many = world.secured(&[&others[..], &[policy("analysts", "region = 'EU'")]].concat()).await;
+    let one_of_many = world.secured(&[&others[..], &[policy("analysts", "region = 'EU'")]].concat());
     world.compare("100 policies, one about me", "one policy", (&one_of_many, ""), (&half, "")).await;
     let all: Vec<String> =
         (0..100).map(|which| policy("analysts", &format!("region = 'EU' and product <> {}", 1000 + which))).collect();
-    let all_apply = world.secured(&all).await;
+    let all_apply = world.secured(&all);
     world.compare("100 policies, all about me", "one policy", (&all_apply, ""), (&half, "")).await;
 }
 
@@ -101,7 +101,7 @@ impl World {
     }
 
     /// The table as an analyst reads it in a mesh with these policies; without any, as a member of the domain does.
-    async fn secured(&self, policies: &[String]) -> SessionContext {
+    fn secured(&self, policies: &[String]) -> SessionContext {
         let catalog = load(&self.mesh(policies)).catalog;
         let user = &catalog.users[if policies.is_empty() { "member" } else { "analyst" }];
         let visible = Visible::new(&catalog, &Grants::default(), 1, Arc::new(Principal::from(user)));

@@ -298,9 +298,9 @@ impl Maker<'_> {
         format!("{} < {constant}", found.sql)
     }
 
+    #[expect(clippy::explicit_auto_deref, reason = "what is picked outlives the list")]
     pub fn comparison(&mut self) -> &'static str {
-        const SIGNS: [&str; 6] = ["=", "<>", "<", "<=", ">", ">="];
-        self.random.pick(&SIGNS)
+        *self.random.pick(&["=", "<>", "<", "<=", ">", ">="])
     }
 
     /// A whole number that cannot be computed for some rows, above all for some that are not shown.
