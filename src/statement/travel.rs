@@ -66,10 +66,13 @@ impl Special {
         let point = |expression: &Expr| point(&constant(expression)?, zone);
         match &self.what {
             What::At(version) => match version.as_ref() {
-                TableVersion::VersionAsOf(expression) => match point(expression)? {
-                    at @ At::Version(_) => Ok(Asked::Rows(Some(at))),
-                    At::Time(_) => Err(mismatch("VERSION AS OF takes a whole number")),
-                },
+                TableVersion::VersionAsOf(expression) => {
+                    let version = constant(expression)?;
+                    if !version.is_null() && !version.data_type().is_integer() {
+                        return Err(mismatch("VERSION AS OF takes a whole number"));
+                    }
+                    Ok(Asked::Rows(Some(self::point(&version, zone)?)))
+                }
                 TableVersion::TimestampAsOf(expression) => match point(expression)? {
                     at @ At::Time(_) => Ok(Asked::Rows(Some(at))),
                     At::Version(_) => Err(mismatch("TIMESTAMP AS OF takes a timestamp")),
