@@ -1,7 +1,7 @@
 //! Twin worlds: two meshes that differ in nothing but rows that are hidden and values that are masked give the same
 //! answers, byte for byte, to every statement of every principal (DESIGN.md, section 5, non-interference).
 //!
-//! 2,000 statements by default, 20,000 in `.ci/run`; `PGMESH_TWIN_STATEMENTS=200000 cargo test --test it twin:: -- --nocapture` for a long run, `PGMESH_TWIN_SEED=7` for
+//! 2,000 statements by default; `PGMESH_TWIN_STATEMENTS=200000 cargo test --test it twin:: -- --nocapture` for a long run, `PGMESH_TWIN_SEED=7` for
 //! other worlds and statements. A difference is told with its seed and number, so that `PGMESH_TWIN_ONLY=<number>` and the
 //! same seed show it again; `PGMESH_TWIN_SHOW=1` tells every statement and its answer.
 
