@@ -8,7 +8,7 @@
 //!                                            own records
 //! ```
 //!
-//! Arrows between rooms never run back up; `error`, `settings`, `config`, `engine` and `telemetry` lie below them all. What the
+//! Arrows between rooms never run back up; `error`, `pgtype`, `settings`, `config`, `engine` and `telemetry` lie below them all. What the
 //! house holds to: a statement sees one catalog snapshot; only a plan that passed `access::lint` can run; identity comes
 //! from authentication alone; everything has a limit with a name.
 
@@ -20,6 +20,7 @@ pub mod delta;
 pub mod engine;
 pub mod error;
 pub mod mesh;
+pub mod pgtype;
 pub mod quality;
 pub mod server;
 pub mod session;

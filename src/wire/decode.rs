@@ -13,8 +13,8 @@ use datafusion::arrow::datatypes::IntervalMonthDayNano;
 use datafusion::scalar::ScalarValue;
 
 use super::encode::Format;
-use super::types::{self, oid};
 use crate::error::{Error, Result, SqlState};
+use crate::pgtype::{self, oid};
 use crate::settings::time_zone::TimeZone;
 
 /// PostgreSQL cuts a `name` to this many bytes (`NAMEDATALEN - 1`).
@@ -24,18 +24,18 @@ const NANOS_PER_MICRO: i64 = 1000;
 
 /// Reads a parameter of a declared type; `zone` is where a `timestamptz` without an offset was written.
 ///
-/// A NULL has the Arrow type of [`types::arrow_type`]. A numeric has the precision and scale that were written, as a
+/// A NULL has the Arrow type of [`pgtype::arrow_type`]. A numeric has the precision and scale that were written, as a
 /// literal has. Type OIDs 0 and `unknown` are text.
 ///
 /// Errors: `22P02`, `22003`, `22007`, `22008`, `22021`, `22023`, `22P03` and `08P01` as PostgreSQL; `0A000` for types
 /// without an Arrow form, for infinite dates and for numeric `NaN`.
 pub fn decode_parameter(type_oid: u32, format: Format, value: Option<&[u8]>, zone: TimeZone) -> Result<ScalarValue> {
-    let data_type = types::arrow_type(type_oid)
+    let data_type = pgtype::arrow_type(type_oid)
         .ok_or_else(|| Error::unsupported(format!("parameters of the type with OID {type_oid} are not supported")))?;
     let Some(bytes) = value else {
         return ScalarValue::try_new_null(&data_type).map_err(Error::internal);
     };
-    match (types::element_oid(type_oid), format) {
+    match (pgtype::element_oid(type_oid), format) {
         (Some(element), Format::Text) => array::text(element, text(bytes)?, zone),
         (Some(element), Format::Binary) => array::binary(element, bytes),
         (None, Format::Text) => scalar_text(type_oid, text(bytes)?, zone),
@@ -425,7 +425,7 @@ mod tests {
             (state >> 11) as usize % below
         };
         let zone = TimeZone::parse("America/New_York").unwrap();
-        let oids: Vec<u32> = (0..4000).filter(|number| types::arrow_type(*number).is_some()).collect();
+        let oids: Vec<u32> = (0..4000).filter(|number| pgtype::arrow_type(*number).is_some()).collect();
         assert!(oids.len() > 40);
         for _ in 0..60_000 {
             let type_oid = oids[next(oids.len())];

@@ -20,8 +20,8 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema};
 
 use self::column::Column;
 use crate::error::{Error, Result, SqlState};
+use crate::pgtype;
 use crate::settings::time_zone::TimeZone;
-use crate::wire::types;
 
 /// The largest DataRow, in bytes (PostgreSQL's `MaxAllocSize`).
 pub const ROW_BYTES_MAX: usize = 0x3fff_ffff;
@@ -132,7 +132,7 @@ impl RowEncoder {
         let pairs = self.columns.iter().zip(batch.columns());
         pairs
             .map(|((field, _), array)| {
-                if types::parameter_oid(field.data_type()) != types::parameter_oid(array.data_type()) {
+                if pgtype::parameter_oid(field.data_type()) != pgtype::parameter_oid(array.data_type()) {
                     let (promised, found) = (field.data_type(), array.data_type());
                     return Err(Error::internal(format!("column {} is {found}, not {promised}", field.name())));
                 }
@@ -219,7 +219,7 @@ fn wrong_formats(formats: usize, columns: usize) -> Error {
 
 /// Refuses what has no form; inside a JSON value lists have no dimensions to count.
 fn check_type(field: &Field, dimensions_count: bool) -> Result<()> {
-    if types::is_variant(field) {
+    if pgtype::is_variant(field) {
         let DataType::Struct(parts) = field.data_type() else { return Err(column::unsupported(field.data_type())) };
         return match parts.find("typed_value") {
             Some(_) => Err(Error::unsupported("shredded variants cannot be sent to a client")),
@@ -345,12 +345,12 @@ mod tests {
             let bytes: ArrayRef = Arc::new(BinaryArray::from(vec![&[1_u8, 0, 0][..]]));
             let members = names.iter().map(|name| (Arc::new(Field::new(*name, DataType::Binary, true)), bytes.clone()));
             let array: ArrayRef = Arc::new(StructArray::from(members.collect::<Vec<_>>()));
-            let metadata = [(types::EXTENSION_NAME_KEY.to_owned(), types::VARIANT_EXTENSION.to_owned())].into();
+            let metadata = [(pgtype::EXTENSION_NAME_KEY.to_owned(), pgtype::VARIANT_EXTENSION.to_owned())].into();
             batch(vec![(Field::new("x", array.data_type().clone(), true).with_metadata(metadata), array)])
         };
         // as a value, the bytes 1 0 0 are a short string without letters
         let plain = variant(&["metadata", "value"]);
-        assert_eq!(types::pg_type(plain.schema().field(0)).oid, types::oid::JSONB);
+        assert_eq!(pgtype::pg_type(plain.schema().field(0)).oid, pgtype::oid::JSONB);
         assert_eq!(&rows(&plain, &[Format::Binary]).unwrap()[7..], b"\0\0\0\x03\x01\"\"");
         let shredded = variant(&["metadata", "value", "typed_value"]);
         assert_eq!(refusal(&shredded.schema(), &[]), "0A000");
@@ -361,7 +361,7 @@ mod tests {
     #[test]
     fn declared_types_change_the_binary_form() {
         let declared = |array: ArrayRef, name: &str| {
-            let metadata = [(types::PG_TYPE_KEY.to_owned(), name.to_owned())].into();
+            let metadata = [(pgtype::PG_TYPE_KEY.to_owned(), name.to_owned())].into();
             batch(vec![(Field::new("x", array.data_type().clone(), true).with_metadata(metadata), array)])
         };
         let sent = |batch: &RecordBatch| rows(batch, &[Format::Binary]).map(|out| out[7..].to_vec());

@@ -14,8 +14,8 @@ use super::encode::Format;
 use super::message::{Frontend, Target};
 use super::reply;
 use super::rows::{self, Interrupts};
-use super::types::{arrow_type, parameter_oid};
 use crate::error::{Error, Result, SqlState};
+use crate::pgtype::{self, arrow_type, parameter_oid};
 use crate::session::{Executed, PortalState, Prepared, Session};
 
 /// "The type is not given": the server finds it out (OID 0) or the client does not care (`unknown`, 705).
@@ -251,7 +251,7 @@ fn check_unchanged(prepared: &Prepared, schema: &datafusion::arrow::datatypes::S
                 .fields()
                 .iter()
                 .zip(schema.fields())
-                .all(|(a, b)| super::types::pg_type(a).oid == super::types::pg_type(b).oid)
+                .all(|(a, b)| pgtype::pg_type(a).oid == pgtype::pg_type(b).oid)
     });
     if same {
         return Ok(());

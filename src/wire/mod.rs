@@ -17,7 +17,6 @@ pub mod scram;
 mod shared;
 mod startup;
 pub mod tls;
-pub mod types;
 
 pub use connection::{refuse, serve};
 pub use shared::{Limits, Shared, UserCounts};

@@ -10,8 +10,8 @@ use pgwire::messages::response::{
 use pgwire::messages::startup::{Authentication, BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey};
 use pgwire::messages::{Message, PgWireBackendMessage};
 
-use super::types::pg_type;
 use crate::error::{Report, Severity};
+use crate::pgtype::pg_type;
 use crate::session::Status;
 
 /// Appends a message. One that pgwire cannot encode is a bug of ours: it is logged, and the client sees it missing.

@@ -8,10 +8,10 @@ use datafusion::arrow::array::*;
 use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use datafusion::arrow::datatypes::*;
 use datafusion::scalar::ScalarValue;
+use pgmesh::pgtype::{arrow_type, oid, pg_type};
 use pgmesh::settings::time_zone::TimeZone;
 use pgmesh::wire::decode::decode_parameter;
 use pgmesh::wire::encode::{EncodeOptions, Format, RowEncoder};
-use pgmesh::wire::types::{arrow_type, oid, pg_type};
 
 use crate::postgres::{self, Client};
 

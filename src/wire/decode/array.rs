@@ -8,8 +8,8 @@ use datafusion::scalar::ScalarValue;
 
 use super::{insufficient, malformed, number, scalar_binary, scalar_text};
 use crate::error::{Error, Result, SqlState};
+use crate::pgtype::{self, oid};
 use crate::settings::time_zone::TimeZone;
-use crate::wire::types::{self, oid};
 
 /// PostgreSQL's `MAXDIM`.
 const DIMENSIONS_MAX: usize = 6;
@@ -243,7 +243,7 @@ fn integer(bytes: &mut &[u8]) -> Result<i32> {
 }
 
 fn null(element: u32) -> Result<ScalarValue> {
-    let data_type = types::arrow_type(element).ok_or_else(|| Error::internal("an array of an unknown type"))?;
+    let data_type = pgtype::arrow_type(element).ok_or_else(|| Error::internal("an array of an unknown type"))?;
     ScalarValue::try_new_null(&data_type).map_err(Error::internal)
 }
 

@@ -24,7 +24,7 @@ use super::temporal::{self, Interval, Style};
 use super::variant::Variants;
 use super::{EncodeOptions, number, numeric};
 use crate::error::{Error, Result, SqlState};
-use crate::wire::types::{self, oid};
+use crate::pgtype::{self, oid};
 
 /// `jsonb_send` puts this version before the text.
 const JSONB_VERSION: u8 = 1;
@@ -123,8 +123,8 @@ impl<'a> Column<'a> {
     ///
     /// Errors: `0A000` for a type that PostgreSQL has no form for.
     pub(super) fn new(field: &Field, array: &'a ArrayRef) -> Result<Self> {
-        let data = if types::is_variant(field) { variant(array)? } else { data(array)? };
-        let data = match types::pg_type(field).oid {
+        let data = if pgtype::is_variant(field) { variant(array)? } else { data(array)? };
+        let data = match pgtype::pg_type(field).oid {
             oid::OID => Data::Oid(Box::new(Self { nulls: None, data })),
             oid::CHAR => Data::Char(Box::new(Self { nulls: None, data })),
             _ => data,

@@ -12,7 +12,7 @@ use datafusion::arrow::datatypes::{DataType, Field};
 use super::EncodeOptions;
 use super::column::{Column, Data};
 use crate::error::{Error, Result, SqlState};
-use crate::wire::types;
+use crate::pgtype;
 
 /// PostgreSQL's `MAXDIM`.
 pub(super) const DIMENSIONS_MAX: usize = 6;
@@ -45,7 +45,7 @@ struct Shape {
 impl<'a> Lists<'a> {
     pub(super) fn new(item: &Field, extents: Extents<'a>, values: &'a ArrayRef) -> Result<Self> {
         let (element, depth) = innermost(item);
-        let element_oid = types::pg_type(element).oid;
+        let element_oid = pgtype::pg_type(element).oid;
         Ok(Self { extents, items: Box::new(Column::new(item, values)?), depth, element_oid })
     }
 

@@ -1,4 +1,4 @@
-//! Which PostgreSQL type an Arrow type is, and back for parameters.
+//! PostgreSQL's types: which one an Arrow type is, and back for parameters.
 //!
 //! It owns OIDs, lengths and typmods (PostgreSQL 15, `pg_type.dat`). It refuses to know how a value is written.
 
