@@ -144,7 +144,7 @@ def replay(client, sides):
             if not statement.asked_in(mode):
                 continue
             original, ours = (side.ask(statement, mode) for side in sides)
-            yield (client, str(statement.number), mode), statement, original, ours, compare(original, ours)
+            yield (f"{client}.sqls", str(statement.number), mode), statement, original, ours, compare(original, ours)
             if original[-1] != ours[-1]:
                 settle(sides[1].session, original[-1])
 
