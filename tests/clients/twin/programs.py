@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 SECONDS_MAX = 180
 USER = "sales_analyst"
 # 15.18 (Debian …), PostgreSQL 15.18 on …
-VERSION = re.compile(r"15\.\d+ \([^)]*\)|PostgreSQL 15\.\d+[^\n']*|\b1500\d\d\b|\b15\.\d+\b")
+VERSION = re.compile(r"\b15\.\d+ \([^)]*\)|PostgreSQL 15\.\d+[^\n']*|\b1500\d\d\b")
 # psql tells the line of its script
 PSQL_LINE = re.compile(r"^psql:[^:]*:\d+: ")
 # which process notified
