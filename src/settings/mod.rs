@@ -15,10 +15,11 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::error::{Error, Result, SqlState};
-use known::{DEFINITIONS, Definition, Kind, definition};
+pub use known::Facts;
+use known::{Kind, definition, definitions};
 use time_zone::TimeZone;
 pub use value::parse_bool;
-use value::{canonical, invalid, show_timeout, split_path};
+use value::{canonical, invalid, show_number, split_path};
 
 /// PostgreSQL version whose behaviour is promised, as `server_version` reports it.
 pub const SERVER_VERSION: &str = concat!("15.0 (pgmesh ", env!("CARGO_PKG_VERSION"), ")");
@@ -34,8 +35,19 @@ pub const BREAK_GLASS: &str = "mesh.break_glass";
 const REASON_CHARS_MIN: usize = 10;
 const REASON_CHARS_MAX: usize = 1_000;
 
+/// What a transaction has begun with unless it said otherwise is `default_…` of the same name.
+const FROM_DEFAULTS: &[&str] = &["transaction_isolation", "transaction_deferrable"];
+
 /// As of when data products are read.
 const AS_OF: &str = "mesh.as_of";
+
+/// Who sets a value.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// The startup message, or the server's configuration.
+    Startup,
+    Session,
+}
 
 /// The settings of one session: only what differs from the defaults is stored.
 #[derive(Clone, Debug)]
@@ -76,7 +88,7 @@ impl Settings {
 
     /// Sets a value and makes it what RESET goes back to (startup message, configuration).
     pub fn set_initial(&mut self, name: &str, value: &str) -> Result<()> {
-        self.set(name, value)?;
+        self.set_by(name, value, Source::Startup)?;
         let key = name.to_ascii_lowercase();
         if let Some(value) = Arc::make_mut(&mut self.changed).remove(&key) {
             Arc::make_mut(&mut self.initial).insert(key, value);
@@ -118,8 +130,13 @@ impl Settings {
     /// Sets a value after checking it.
     ///
     /// # Errors
-    /// `42704` for an unknown name, `22023` for a bad value, `55P02` for one that cannot be changed.
+    /// `42704` for an unknown name, `22023` for a bad value, `55P02` for one that cannot be changed, `42501` for one that
+    /// only a superuser changes.
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        self.set_by(name, value, Source::Session)
+    }
+
+    fn set_by(&mut self, name: &str, value: &str, source: Source) -> Result<()> {
         if value.len() > VALUE_BYTES_MAX {
             return Err(invalid(name, &value.chars().take(40).collect::<String>()));
         }
@@ -127,10 +144,11 @@ impl Settings {
         let Some(definition) = definition(name) else {
             return self.set_custom(key, name, value);
         };
-        let canonical = canonical(self, definition, value)?;
-        match definition.1 {
+        check_changeable(&definition.facts, source)?;
+        let canonical = canonical(self, definition, name, value)?;
+        match definition.kind {
             Kind::TimeZone => {
-                self.time_zone = TimeZone::parse(value).ok_or_else(|| invalid(definition.0, value))?;
+                self.time_zone = TimeZone::parse(value).ok_or_else(|| invalid(definition.facts.name, value))?;
             }
             Kind::SearchPath => self.search_path = split_path(&canonical).into(),
             _ => {}
@@ -191,13 +209,8 @@ impl Settings {
             None if is_engines(name) || (!self.changed.contains_key(&key) && !name.contains('.')) => {
                 return Err(unknown(name));
             }
-            Some(Definition(name, Kind::Internal, ..)) => {
-                return Err(Error::new(
-                    SqlState::CANT_CHANGE_RUNTIME_PARAM,
-                    format!("parameter \"{name}\" cannot be changed"),
-                ));
-            }
-            _ => {}
+            Some(definition) => check_changeable(&definition.facts, Source::Session)?,
+            None => {}
         }
         // like a plain SET, it outlives the transaction
         self.before_local.remove(&key);
@@ -231,34 +244,78 @@ impl Settings {
 
     /// The current value as SHOW prints it; `None` when there is no such setting.
     pub fn get(&self, name: &str) -> Option<String> {
+        let definition = definition(name);
         let key = name.to_ascii_lowercase();
-        let stored = self.changed.get(&key).or_else(|| self.initial.get(&key));
-        match (stored, definition(name)) {
-            (Some(value), Some(Definition(_, Kind::Timeout, ..))) => Some(show_timeout(value)),
-            (Some(value), _) => Some(value.clone()),
-            (None, Some(definition)) => Some(definition.2.to_owned()),
+        let of_default = || self.raw(&format!("default_{key}")).filter(|_| FROM_DEFAULTS.contains(&key.as_str()));
+        let raw = self.raw(&key).or_else(of_default);
+        match (raw, definition) {
+            (Some(value), None) => Some(value.to_owned()),
+            (raw, Some(definition)) => {
+                let value = raw.unwrap_or(definition.default);
+                let is_number = matches!(definition.kind, Kind::Number { .. });
+                Some(if is_number { show_number(definition, value) } else { value.to_owned() })
+            }
             (None, None) => None,
         }
     }
 
-    /// The current value, or `42704`.
+    /// The current value.
+    ///
+    /// # Errors
+    /// `42704` when there is no such setting, `42501` when it tells of the server's files.
     pub fn show(&self, name: &str) -> Result<String> {
+        if let Some(definition) = definition(name).filter(|definition| definition.hidden) {
+            let name = definition.facts.name;
+            let message = format!("must be superuser or have privileges of pg_read_all_settings to examine \"{name}\"");
+            return Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message));
+        }
         self.get(name).ok_or_else(|| unknown(name))
     }
 
     /// The name as PostgreSQL spells it, for the column that SHOW returns.
     pub fn spelled(name: &str) -> String {
-        definition(name).map_or_else(|| name.to_ascii_lowercase(), |d| d.0.to_owned())
+        definition(name).map_or_else(|| name.to_ascii_lowercase(), |found| found.facts.name.to_owned())
+    }
+
+    /// Whether SET takes several values for it (`GUC_LIST_INPUT`).
+    pub fn takes_list(name: &str) -> bool {
+        Self::takes_names(name) || name.eq_ignore_ascii_case("DateStyle")
+    }
+
+    /// Whether its values are names, which are quoted where they have to be (`GUC_LIST_QUOTE`).
+    pub fn takes_names(name: &str) -> bool {
+        ["search_path", "temp_tablespaces", "local_preload_libraries"]
+            .iter()
+            .any(|list| list.eq_ignore_ascii_case(name))
     }
 
     /// (name, value, description) of every setting, for SHOW ALL.
     pub fn all(&self) -> Vec<(String, String, &'static str)> {
-        DEFINITIONS.iter().map(|d| (d.0.to_owned(), self.get(d.0).unwrap_or_default(), d.4)).collect()
+        let listed = definitions().filter(|definition| definition.listed && !definition.hidden);
+        listed
+            .map(|definition| {
+                let Facts { name, short_desc, .. } = definition.facts;
+                (name.to_owned(), self.get(name).unwrap_or_default(), short_desc)
+            })
+            .collect()
+    }
+
+    /// Every setting as `pg_settings` lists it: facts, the value and the one that RESET goes back to, both in the setting's
+    /// own unit.
+    pub fn listed(&self) -> impl Iterator<Item = (&'static Facts, &str, &str)> {
+        let listed = definitions().filter(|definition| definition.listed && !definition.hidden);
+        listed.map(|definition| {
+            let key = definition.facts.name.to_ascii_lowercase();
+            let reset = self.initial.get(&key).map_or(definition.default, String::as_str);
+            let value = self.changed.get(&key).map_or(reset, String::as_str);
+            (&definition.facts, value, reset)
+        })
     }
 
     /// Settings that the client is told about when they change (ParameterStatus).
     pub fn reported(&self) -> impl Iterator<Item = (&'static str, String)> + '_ {
-        DEFINITIONS.iter().filter(|d| d.3).map(|d| (d.0, self.get(d.0).unwrap_or_default()))
+        let reported = definitions().filter(|definition| definition.reported);
+        reported.map(|definition| (definition.facts.name, self.get(definition.facts.name).unwrap_or_default()))
     }
 
     /// Differs from every earlier one after a change. A restored copy of older settings has an older one.
@@ -334,6 +391,23 @@ pub fn break_glass_reason(text: &str) -> Result<&str> {
 fn is_engines(name: &str) -> bool {
     let prefix = name.split_once('.').map(|(prefix, _)| prefix);
     prefix.is_some_and(|prefix| ["datafusion", "mesh"].iter().any(|own| prefix.eq_ignore_ascii_case(own)))
+}
+
+/// Whether a session may change it (`set_config_option`).
+fn check_changeable(facts: &Facts, source: Source) -> Result<()> {
+    let Facts { name, context, .. } = facts;
+    let how = match *context {
+        "internal" => "cannot be changed",
+        "postmaster" => "cannot be changed without restarting the server",
+        "sighup" => "cannot be changed now",
+        "superuser" | "superuser-backend" => {
+            let message = format!("permission denied to set parameter \"{name}\"");
+            return Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message));
+        }
+        "backend" if source == Source::Session => "cannot be set after connection start",
+        _ => return Ok(()),
+    };
+    Err(Error::new(SqlState::CANT_CHANGE_RUNTIME_PARAM, format!("parameter \"{name}\" {how}")))
 }
 
 fn unknown(name: &str) -> Error {

@@ -12,7 +12,8 @@ fn names_are_case_insensitive_and_sorted() {
     s.set("TIMEZONE", "Europe/Berlin").unwrap();
     assert_eq!(s.show("timezone").unwrap(), "Europe/Berlin");
     assert_eq!(Settings::spelled("datestyle"), "DateStyle");
-    assert!(DEFINITIONS.windows(2).all(|w| w[0].0.to_lowercase() < w[1].0.to_lowercase()));
+    let all = s.all();
+    assert!(all.windows(2).all(|w| w[0].0.to_lowercase() < w[1].0.to_lowercase()) && all.len() > 300);
 }
 
 #[test]
@@ -48,6 +49,82 @@ fn timeouts_take_units_and_show_the_largest() {
     assert_eq!(s.statement_timeout(), None);
     assert!(s.set("statement_timeout", "soon").is_err());
     assert!(s.set("statement_timeout", "-1").is_err());
+}
+
+/// What PostgreSQL 15 answers to the same.
+#[test]
+fn values_are_read_and_shown_as_postgres_does() {
+    let mut s = settings();
+    for (name, value, shown) in [
+        ("work_mem", "1.5MB", "1536kB"),
+        ("work_mem", " 10 MB ", "10MB"),
+        ("work_mem", "64", "64kB"),
+        ("enable_seqscan", "of", "off"),
+        ("jit", "1", "on"),
+        ("vacuum_cost_delay", "1ms", "1ms"),
+        ("vacuum_cost_delay", "1.5us", "1.5us"),
+        ("statement_timeout", "1.5s", "1500ms"),
+        ("seq_page_cost", "1.5", "1.5"),
+        ("bytea_output", "ESCAPE", "escape"),
+        ("application_name", "caf\u{e9}", "caf?"),
+        ("client_encoding", "SQL-ASCII", "SQL_ASCII"),
+        ("synchronous_commit", "yes", "on"),
+        ("default_transaction_read_only", "off", "off"),
+    ] {
+        s.set(name, value).unwrap();
+        assert_eq!(s.show(name).unwrap(), shown, "{name} = {value}");
+    }
+    for (name, shown) in [
+        ("shared_buffers", "128MB"),
+        ("wal_buffers", "4MB"),
+        ("max_stack_depth", "2MB"),
+        ("data_directory_mode", "0700"),
+        ("autovacuum_naptime", "1min"),
+        ("max_connections", "100"),
+        ("random_page_cost", "4"),
+        ("search_path", "\"$user\", public"),
+    ] {
+        assert_eq!(s.show(name).unwrap(), shown, "{name}");
+    }
+    for (name, value, code, message) in [
+        ("work_mem", "abc", "22023", "invalid value for parameter \"work_mem\": \"abc\""),
+        ("work_mem", "5xx", "22023", "invalid value for parameter \"work_mem\": \"5xx\""),
+        ("work_mem", "5", "22023", "5 kB is outside the valid range for parameter \"work_mem\" (64 .. 2147483647)"),
+        ("enable_seqscan", "2", "22023", "parameter \"enable_seqscan\" requires a Boolean value"),
+        (
+            "seq_page_cost",
+            "-1",
+            "22023",
+            "-1 is outside the valid range for parameter \"seq_page_cost\" (0 .. 1.79769e+308)",
+        ),
+        (
+            "max_connections",
+            "3",
+            "55P02",
+            "parameter \"max_connections\" cannot be changed without restarting the server",
+        ),
+        ("fsync", "off", "55P02", "parameter \"fsync\" cannot be changed now"),
+        (
+            "ignore_system_indexes",
+            "on",
+            "55P02",
+            "parameter \"ignore_system_indexes\" cannot be set after connection start",
+        ),
+        ("log_statement", "all", "42501", "permission denied to set parameter \"log_statement\""),
+        (
+            "statement_timeout",
+            "-5",
+            "22023",
+            "-5 ms is outside the valid range for parameter \"statement_timeout\" (0 .. 2147483647)",
+        ),
+        ("intervalstyle", "foo", "22023", "invalid value for parameter \"intervalstyle\": \"foo\""),
+        ("client_encoding", "foo", "22023", "invalid value for parameter \"client_encoding\": \"foo\""),
+        ("client_encoding", "latin1", "0A000", "invalid value for parameter \"client_encoding\": \"latin1\""),
+    ] {
+        let error = s.set(name, value).unwrap_err();
+        assert_eq!((error.sqlstate().code(), error.message()), (code, message), "{name} = {value}");
+    }
+    assert_eq!(s.show("data_directory").unwrap_err().sqlstate(), SqlState::INSUFFICIENT_PRIVILEGE);
 }
 
 #[test]

@@ -427,7 +427,7 @@ async fn what_a_request_may_not_be() {
         ("call approve_access((select 1))".to_owned(), "0A000 cannot use subquery in CALL argument"),
         (
             "call request_access('sales.orders', random()::text)".to_owned(),
-            "0A000 an argument of CALL must be constant",
+            "0A000 an argument of CALL or EXECUTE must be constant",
         ),
     ] {
         assert_eq!(analyst.rows(&sql).await, [format!("Error {refused}")], "{sql}");

@@ -130,6 +130,7 @@ mod tests {
             visible: view.visible,
             settings: SharedSettings::new(Settings::new(user, &[]).unwrap()),
             views: Views::default(),
+            pending: crate::statement::notify::Pending::default(),
             pins: Pins::default(),
             reads: Reads::default(),
             audit: Audit::default(),
