@@ -175,27 +175,34 @@ impl Cursor {
             }
             Direction::Relative => return self.along(true, 0, shown),
         };
-        Ok(Run { steps: steps.into(), passed: 0 })
+        self.begin(steps, 0)
+    }
+
+    /// A run of these steps. That it cannot go back is said before it goes anywhere.
+    fn begin(&self, steps: Vec<Step>, passed: u64) -> Result<Run> {
+        if self.scroll == Scroll::No && steps.iter().any(|step| !step.forward) {
+            return Err(forward_only());
+        }
+        Ok(Run { steps: steps.into(), passed })
     }
 
     /// Forward or backward by `count` rows, which is not negative.
     fn along(&mut self, forward: bool, count: i64, shown: bool) -> Result<Run> {
         let on_row = !self.at_start && !self.at_end;
-        let run = |steps: Vec<Step>, passed| Ok(Run { steps: steps.into(), passed });
         if count == 0 {
             // the row where it stands is fetched again, if there is one
             return match (on_row, shown) {
-                (true, true) => run(vec![Step::new(false, 1, false), Step::new(true, 1, true)], 0),
-                (true, false) => run(Vec::new(), 1),
-                (false, _) => run(Vec::new(), 0),
+                (true, true) => self.begin(vec![Step::new(false, 1, false), Step::new(true, 1, true)], 0),
+                (true, false) => self.begin(Vec::new(), 1),
+                (false, _) => self.begin(Vec::new(), 0),
             };
         }
         if !forward && count == FETCH_ALL && !shown {
             let passed = if self.at_end { self.position } else { self.position.saturating_sub(1) };
             self.rewind()?;
-            return run(Vec::new(), passed);
+            return self.begin(Vec::new(), passed);
         }
-        run(vec![Step::new(forward, count, shown)], 0)
+        self.begin(vec![Step::new(forward, count, shown)], 0)
     }
 
     fn rewind(&mut self) -> Result<()> {

@@ -31,6 +31,8 @@ pub(super) enum Kind {
     DateStyle,
     TimeZone,
     SearchPath,
+    /// Who one already is, or none.
+    Role,
     /// Set by [`super::Settings::begin_break_glass`] alone, which only a session calls that has checked who asks.
     BreakGlass,
     /// A point in time, or nothing.
@@ -97,7 +99,7 @@ type Further = (&'static str, Kind, &'static str, &'static str, bool, bool, &'st
 const FURTHER: &[Further] = &[
     ("is_superuser", Kind::Bool, "internal", "off", true, false, "Shows whether the current user is a superuser."),
     ("session_authorization", Kind::Text, "internal", "", true, false, "Sets the session user name."),
-    ("role", Kind::Word("none"), "user", "none", false, false, "Sets the current role."),
+    ("role", Kind::Role, "user", "none", false, false, "Sets the current role."),
     (AS_OF, Kind::Moment, "user", "", false, true, "Sets the moment as of which data products are read; empty is now."),
     (
         BREAK_GLASS,

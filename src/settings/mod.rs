@@ -44,7 +44,9 @@ const AS_OF: &str = "mesh.as_of";
 /// Who sets a value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Source {
-    /// The startup message, or the server's configuration.
+    /// The server's configuration, which may set everything.
+    Server,
+    /// The startup message.
     Startup,
     Session,
 }
@@ -81,14 +83,21 @@ impl Settings {
         };
         Arc::make_mut(&mut settings.initial).insert("session_authorization".to_owned(), user.to_owned());
         for (name, value) in defaults {
-            settings.set_initial(name, value)?;
+            settings.set_as_initial(name, value, Source::Server)?;
         }
         Ok(settings)
     }
 
-    /// Sets a value and makes it what RESET goes back to (startup message, configuration).
+    /// Sets a value and makes it what RESET goes back to (startup message).
+    ///
+    /// # Errors
+    /// As [`Self::set`].
     pub fn set_initial(&mut self, name: &str, value: &str) -> Result<()> {
-        self.set_by(name, value, Source::Startup)?;
+        self.set_as_initial(name, value, Source::Startup)
+    }
+
+    fn set_as_initial(&mut self, name: &str, value: &str, source: Source) -> Result<()> {
+        self.set_by(name, value, source)?;
         let key = name.to_ascii_lowercase();
         if let Some(value) = Arc::make_mut(&mut self.changed).remove(&key) {
             Arc::make_mut(&mut self.initial).insert(key, value);
@@ -395,6 +404,9 @@ fn is_engines(name: &str) -> bool {
 
 /// Whether a session may change it (`set_config_option`).
 fn check_changeable(facts: &Facts, source: Source) -> Result<()> {
+    if source == Source::Server {
+        return Ok(());
+    }
     let Facts { name, context, .. } = facts;
     let how = match *context {
         "internal" => "cannot be changed",

@@ -66,7 +66,7 @@ fn values_are_read_and_shown_as_postgres_does() {
         ("statement_timeout", "1.5s", "1500ms"),
         ("seq_page_cost", "1.5", "1.5"),
         ("bytea_output", "ESCAPE", "escape"),
-        ("application_name", "caf\u{e9}", "caf?"),
+        ("application_name", "caf\u{e9}", "caf??"),
         ("client_encoding", "SQL-ASCII", "SQL_ASCII"),
         ("synchronous_commit", "yes", "on"),
         ("default_transaction_read_only", "off", "off"),

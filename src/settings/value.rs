@@ -17,7 +17,18 @@ pub(super) fn canonical(settings: &Settings, definition: &Definition, name: &str
     let bad = || invalid(own_name, value);
     Ok(match definition.kind {
         Kind::Text | Kind::SearchPath => value.to_owned(),
-        Kind::Ascii => value.chars().map(|c| if (' '..='~').contains(&c) { c } else { '?' }).collect(),
+        // a question mark for each byte
+        Kind::Ascii => {
+            value.bytes().map(|byte| if (b' '..=b'~').contains(&byte) { char::from(byte) } else { '?' }).collect()
+        }
+        Kind::Role if value == "none" || Some(value) == settings.get("session_authorization").as_deref() => {
+            value.to_owned()
+        }
+        Kind::Role => {
+            let message = format!("permission denied to set role \"{value}\"");
+            return Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message)
+                .hint("Connect as the other user: identity comes from authentication alone."));
+        }
         Kind::Bool => match parse_bool(value) {
             Some(false) if own_name == "transaction_read_only" => {
                 return Err(Error::unsupported("cannot set transaction read-write mode")

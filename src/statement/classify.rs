@@ -181,12 +181,13 @@ pub fn classify(statement: Statement) -> Result<Command> {
             let all = name.quote_style.is_none() && name.value.eq_ignore_ascii_case("all");
             Command::Session(SessionCommand::Deallocate((!all).then(|| identifier(&name))))
         }
-        Statement::Prepare { name, data_types, statement } => match classify(*statement)? {
-            Command::Query(query) => Command::Session(SessionCommand::Prepare(PrepareStatement {
+        Statement::Prepare { name, data_types, statement } => match classify(*statement) {
+            Ok(Command::Query(query)) => Command::Session(SessionCommand::Prepare(PrepareStatement {
                 name: identifier(&name),
                 types: data_types,
                 query,
             })),
+            Err(error) if error.sqlstate() == SqlState::READ_ONLY_SQL_TRANSACTION => return Err(error),
             _ => return Err(Error::new(SqlState::SYNTAX_ERROR, "PREPARE takes a query")),
         },
         Statement::Execute { name: Some(name), parameters, has_parentheses, immediate: false, into, using, .. }

@@ -209,9 +209,9 @@ async fn what_cannot_be_copied_is_refused_as_by_postgresql() {
 #[tokio::test]
 async fn a_table_is_copied_as_its_reader_sees_it() {
     let mut client = Client::connect(shared().address, "sales_analyst").await;
-    let selected = client.rows("select * from sales.customers order by 1").await;
+    let selected = client.rows("select * from sales.customer_360 order by 1").await;
     assert!(selected.len() > 1);
-    let copied = client.query("copy sales.customers to stdout (delimiter '|', null '~')").await;
+    let copied = client.query("copy sales.customer_360 to stdout (delimiter '|', null '~')").await;
     let mut copied: Vec<_> = copied
         .iter()
         .filter_map(|line| Some(line.strip_prefix("Data ")?.strip_suffix("\\n")?.replace("\\'", "'")))
@@ -220,8 +220,8 @@ async fn a_table_is_copied_as_its_reader_sees_it() {
     let mut selected = selected;
     selected.sort();
     assert_eq!(copied, selected);
-    let lines = client.query("copy sales.customers (no_such) to stdout").await;
-    assert_eq!(lines[0], "Error 42703 column \"no_such\" of relation \"customers\" does not exist");
+    let lines = client.query("copy sales.customer_360 (no_such) to stdout").await;
+    assert_eq!(lines[0], "Error 42703 column \"no_such\" of relation \"customer_360\" does not exist");
     let hidden = client.query("copy no_schema.no_such to stdout").await;
     assert!(hidden[0].starts_with("Error 42P01"), "{hidden:?}");
     client.query("create temp view v as select 1 as x").await;

@@ -157,7 +157,7 @@ async fn what_is_refused() {
             ("declare c scroll no scroll cursor for select 1", "42P11 cannot specify both SCROLL and NO SCROLL"),
             (
                 "declare c insensitive asensitive cursor for select 1",
-                "42P11 cannot specify both INSENSITIVE and ASENSITIVE",
+                "42P11 cannot specify both ASENSITIVE and INSENSITIVE",
             ),
             ("fetch c", "34000 cursor \"c\" does not exist"),
             ("move 5 c", "34000 cursor \"c\" does not exist"),

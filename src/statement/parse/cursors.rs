@@ -100,7 +100,7 @@ impl Reader<'_, '_> {
         let query = self.parser.parse_query().map_err(|error| parser_error(error, self.text))?;
         for (both, message) in [
             (scroll && no_scroll, "cannot specify both SCROLL and NO SCROLL"),
-            (sensitive && insensitive, "cannot specify both INSENSITIVE and ASENSITIVE"),
+            (sensitive && insensitive, "cannot specify both ASENSITIVE and INSENSITIVE"),
         ] {
             if both {
                 return Err(Error::new(SqlState::INVALID_CURSOR_DEFINITION, message));
