@@ -43,6 +43,7 @@ impl SqlState {
     pub const INVALID_CATALOG_NAME: Self = Self("3D000");
     pub const INVALID_SCHEMA_NAME: Self = Self("3F000");
     pub const INVALID_SAVEPOINT_SPECIFICATION: Self = Self("3B001");
+    pub const INVALID_CURSOR_DEFINITION: Self = Self("42P11");
     pub const INSUFFICIENT_PRIVILEGE: Self = Self("42501");
     pub const SERIALIZATION_FAILURE: Self = Self("40001");
     pub const SYNTAX_ERROR: Self = Self("42601");

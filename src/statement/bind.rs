@@ -160,7 +160,7 @@ pub fn constants(bound: Bound, parameters: &[ScalarValue], context: &Context) ->
     let plan = run::analyse(&bound)?;
     let value = |column: Expr| match simplifier.simplify(column).map_err(from_engine)?.unalias() {
         Expr::Literal(value, _) => Ok(value),
-        _ => Err(Error::unsupported("an argument of CALL must be constant")),
+        _ => Err(Error::unsupported("an argument of CALL or EXECUTE must be constant")),
     };
     plan.expressions().into_iter().map(value).collect()
 }

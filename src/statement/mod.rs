@@ -21,7 +21,9 @@ mod functions;
 pub mod guard;
 mod limits;
 mod names;
+pub mod notify;
 pub mod parse;
+pub mod prepared;
 mod run;
 mod sized;
 pub mod system;
@@ -38,6 +40,7 @@ use datafusion::sql::parser::Statement as DfStatement;
 use audit::Recording;
 use bind::Bound;
 use classify::{Command, SessionCommand};
+pub use command::copy::CopyFormat;
 use context::Context;
 pub use fault::from_engine;
 use guard::Guard;
@@ -64,6 +67,8 @@ pub struct Description {
 /// What a statement does when it is executed.
 pub enum Outcome {
     Rows(Rows),
+    /// Rows that are copied to the client in this format.
+    Copy(Rows, CopyFormat),
     /// It is done and durable: the command's tag, and a notice that goes before it.
     Done {
         tag: &'static str,
@@ -98,17 +103,27 @@ pub async fn parse(text: &str, engine: &Engine) -> Result<Vec<Parsed>> {
     engine.plan(async { parse::parse(text) }).await
 }
 
+/// What a statement with a query in it answers with.
+enum Returns {
+    Rows,
+    Plan,
+    Nothing,
+}
+
 /// Finds out parameters and columns without running anything. `declared` are the types that the client gave.
 pub async fn describe(parsed: &Parsed, declared: &[Option<DataType>], context: &Context) -> Result<Description> {
     let declared: Vec<Option<FieldRef>> =
         declared.iter().map(|declared| declared.clone().map(bind::parameter_field)).collect();
-    let (query, explained) = match &parsed.command {
-        Command::Query(query) => (query, false),
-        Command::Explain { query, .. } => (query, true),
+    let (query, returns) = match &parsed.command {
+        Command::Query(query) => (query, Returns::Rows),
+        Command::Explain { query, .. } => (query, Returns::Plan),
+        Command::Session(SessionCommand::Declare(declaration)) => (&declaration.query, Returns::Nothing),
         Command::Show(name) => return Ok(columns_only(command::show::schema(name))),
         Command::ShowAll => return Ok(columns_only(command::show::all_schema())),
         Command::Call(call) => return command::call::describe(call, declared, context).await,
-        Command::Privileges(_) | Command::Session(_) => {
+        Command::Session(SessionCommand::ExplainExecute { .. }) => return Ok(columns_only(command::explain::schema())),
+        // COPY takes no parameters, and its rows are no result to PostgreSQL
+        Command::Copy(_) | Command::Privileges(_) | Command::Session(_) => {
             return Ok(Description { parameters: Vec::new(), columns: None });
         }
     };
@@ -118,8 +133,10 @@ pub async fn describe(parsed: &Parsed, declared: &[Option<DataType>], context: &
         let bound = bound.inspect_err(|_| planning.audit.record_denials(&planning))?;
         planning.audit.record_description(&planning).await?;
         let parameters = bind::parameter_types(&bound.plan, &declared)?;
-        if explained {
-            return Ok(Description { parameters, columns: Some(command::explain::schema()) });
+        match returns {
+            Returns::Rows => {}
+            Returns::Plan => return Ok(Description { parameters, columns: Some(command::explain::schema()) }),
+            Returns::Nothing => return Ok(Description { parameters, columns: None }),
         }
         let typed = bind::with_parameters(bound.plan, &typed_nulls(&parameters)?)?;
         let analysed = run::analyse(&Bound { plan: typed, state: bound.state })?;
@@ -141,14 +158,13 @@ fn typed_nulls(types: &[DataType]) -> Result<Vec<ScalarValue>> {
 /// Runs a statement for a principal, with the values of its parameters.
 pub async fn execute(parsed: &Parsed, parameters: &[ScalarValue], context: &Context) -> Result<Outcome> {
     match &parsed.command {
-        Command::Query(query) => {
-            let place = context.share.place().await?;
-            let (secured, bound, recording) = plan(query, &parsed.text, parameters, context, true).await?;
-            let schema = result_schema(query, &secured.schema());
-            let stream = run::stream(&secured, &bound.state, context, place)?;
-            let notice = recorded_notice(&recording, context);
-            let stream = recording.before(stream, context).await?;
-            Ok(Outcome::Rows(Rows { schema, stream, tag: "SELECT", guard: Some(Guard::new(context)), notice }))
+        Command::Query(query) => rows(query, &parsed.text, parameters, "SELECT", context).await.map(Outcome::Rows),
+        Command::Copy(copy) => {
+            let format = copy.check(context)?;
+            // it takes no parameters, whatever the client sent
+            let rows = rows(&copy.query, &parsed.text, &[], "COPY", context).await.map_err(|e| copy.explain(e))?;
+            let format = copy.resolve(format, &rows.schema)?;
+            Ok(Outcome::Copy(rows, format))
         }
         Command::Explain { query, analyze, verbose } => {
             let place = context.share.place().await?;
@@ -167,6 +183,23 @@ pub async fn execute(parsed: &Parsed, parameters: &[ScalarValue], context: &Cont
         Command::Call(call) => command::call::execute(call, parameters, context).await.map(Outcome::Rows),
         Command::Session(command) => Ok(Outcome::Session(command.clone())),
     }
+}
+
+/// Plans a query and starts it.
+async fn rows(
+    query: &DfStatement,
+    text: &Arc<str>,
+    parameters: &[ScalarValue],
+    tag: &'static str,
+    context: &Context,
+) -> Result<Rows> {
+    let place = context.share.place().await?;
+    let (secured, bound, recording) = plan(query, text, parameters, context, true).await?;
+    let schema = result_schema(query, &secured.schema());
+    let stream = run::stream(&secured, &bound.state, context, place)?;
+    let notice = recorded_notice(&recording, context);
+    let stream = recording.before(stream, context).await?;
+    Ok(Rows { schema, stream, tag, guard: Some(Guard::new(context)), notice })
 }
 
 /// Tells a principal with break-glass on that what it does is recorded.

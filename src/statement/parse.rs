@@ -3,7 +3,11 @@
 //!
 //! Knows nothing about tables, principals or plans.
 
+pub mod copy;
+pub mod cursors;
 pub mod privileges;
+mod reader;
+mod settings;
 
 use std::sync::Arc;
 
@@ -12,8 +16,11 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
-use super::classify::{Command, classify};
+use super::classify::{Command, SessionCommand, classify, classify_copy, classify_declare};
+use copy::Copy;
+use cursors::{DeclareCursor, FetchCursor};
 use privileges::Privileges;
+use reader::is;
 
 use super::{as_of, limits};
 use crate::access::tokens::tokens_up_to;
@@ -55,23 +62,33 @@ pub fn parse(text: impl Into<Arc<str>>) -> Result<Vec<Parsed>> {
             let command = match read {
                 Read::Statement(statement) => classify(*statement)?,
                 Read::Privileges(privileges) => Command::Privileges(privileges),
+                Read::Copy(copy) => classify_copy(copy)?,
+                Read::Declare(declare) => classify_declare(declare)?,
+                Read::Fetch(fetch) => Command::Session(SessionCommand::Fetch(fetch)),
+                Read::Command(command) => *command,
             };
             Ok(Parsed { text: Arc::clone(&shared), command })
         })
         .collect()
 }
 
-/// A statement as one of the two grammars has it.
+/// A statement as one of the grammars has it.
 enum Read {
     Statement(Box<Statement>),
     Privileges(Privileges),
+    Copy(Copy),
+    Declare(DeclareCursor),
+    Fetch(FetchCursor),
+    Command(Box<Command>),
 }
 
 impl Read {
     fn statement(&mut self) -> Option<&mut Statement> {
         match self {
             Self::Statement(statement) => Some(statement),
-            Self::Privileges(_) => None,
+            Self::Copy(copy) => copy.query.as_deref_mut(),
+            Self::Declare(declare) => Some(&mut declare.query),
+            Self::Privileges(_) | Self::Fetch(_) | Self::Command(_) => None,
         }
     }
 }
@@ -90,8 +107,16 @@ fn parse_all(parser: &mut Parser<'_>, text: &str) -> Result<Vec<Read>> {
             ));
         }
         let first = &parser.peek_token_ref().token;
-        statements.push(if privileges::is(first, "grant") || privileges::is(first, "revoke") {
+        statements.push(if is(first, "grant") || is(first, "revoke") {
             Read::Privileges(privileges::parse(parser, text)?)
+        } else if is(first, "copy") {
+            Read::Copy(copy::parse(parser, text)?)
+        } else if is(first, "declare") {
+            Read::Declare(cursors::declare(parser, text)?)
+        } else if is(first, "fetch") || is(first, "move") {
+            Read::Fetch(cursors::fetch(parser, text)?)
+        } else if ["set", "reset", "show", "begin", "start"].iter().any(|word| is(first, word)) {
+            Read::Command(Box::new(settings::parse(parser, text)?))
         } else {
             Read::Statement(Box::new(statement(parser).map_err(|e| parser_error(e, text))?))
         });
@@ -104,7 +129,7 @@ fn parse_all(parser: &mut Parser<'_>, text: &str) -> Result<Vec<Read>> {
 
 /// `ABORT` is PostgreSQL's other word for `ROLLBACK`, which the parser does not know.
 fn statement(parser: &mut Parser<'_>) -> std::result::Result<Statement, ParserError> {
-    if !privileges::is(&parser.peek_token_ref().token, "abort") {
+    if !is(&parser.peek_token_ref().token, "abort") {
         return parser.parse_statement();
     }
     parser.advance_token();
