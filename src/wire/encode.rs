@@ -9,9 +9,6 @@ mod declared;
 pub mod copy;
 mod json;
 mod lists;
-mod number;
-mod numeric;
-mod temporal;
 mod variant;
 
 use std::ops::Range;
@@ -23,6 +20,7 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use self::column::Column;
 use crate::error::{Error, Result, SqlState};
 use crate::pgtype;
+use crate::pgtype::show::{number, numeric, temporal};
 use crate::settings::time_zone::TimeZone;
 
 /// The largest DataRow, in bytes (PostgreSQL's `MaxAllocSize`).

@@ -104,7 +104,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("delta", &["engine", "settings", "telemetry", "config", "error"]),
     ("engine", &["settings", "telemetry", "config", "error"]),
     ("settings", &["config", "error"]),
-    ("pgtype", &["error"]),
+    ("pgtype", &["settings", "error"]),
     ("telemetry", &["config", "error"]),
     ("config", &["error"]),
     ("error", &[]),
