@@ -2,12 +2,15 @@
 //! name, `case`, a cast's type, and `?column?` for everything else.
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Query, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Statement, Value,
+    Expr, Ident, Query, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Statement, Value,
 };
+
+use super::shapes::aliases::all_shown;
 
 /// Replaces the engine's names of the outermost SELECT's columns where the statement gives none.
 /// `engine_names` are the plan's column names, wildcards already expanded.
 pub fn column_names(statement: &Statement, engine_names: Vec<String>) -> Vec<String> {
+    let engine_names = all_shown(engine_names);
     let Statement::Query(query) = statement else { return engine_names };
     let Some(items) = outermost_items(query) else { return engine_names };
     let wildcards = items.iter().filter(|item| is_wildcard(item)).count();
@@ -54,11 +57,13 @@ fn is_wildcard(item: &SelectItem) -> bool {
 fn item_name(item: &SelectItem) -> Option<String> {
     match item {
         SelectItem::UnnamedExpr(expr) => Some(expr_name(expr).unwrap_or_else(|| "?column?".to_owned())),
+        SelectItem::ExprWithAlias { alias, .. } => Some(fold(alias)),
         _ => None,
     }
 }
 
-fn expr_name(expr: &Expr) -> Option<String> {
+/// What PostgreSQL calls a column that the statement does not name; `None` is `?column?`.
+pub fn expr_name(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Identifier(ident) => Some(fold(ident)),
         Expr::CompoundIdentifier(parts) => parts.last().map(fold),
@@ -99,7 +104,8 @@ fn strong_name(expr: &Expr) -> Option<String> {
         .flatten()
 }
 
-fn fold(ident: &datafusion::sql::sqlparser::ast::Ident) -> String {
+/// A name as it is looked for.
+pub fn fold(ident: &Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() }
 }
 
