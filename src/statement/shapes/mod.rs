@@ -14,7 +14,7 @@ use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
     Distinct, Expr, Fetch, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, LimitClause,
     NamedWindowExpr, ObjectName, OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, Statement,
-    Table, TableAlias, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut, WildcardAdditionalOptions,
+    Table, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut, WildcardAdditionalOptions,
     WindowFrameBound, WindowSpec, WindowType,
 };
 
@@ -104,7 +104,6 @@ impl VisitorMut for Shapes<'_> {
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
         functions_by_their_names(factor);
-        with_ordinality(factor);
         ControlFlow::Continue(())
     }
 
@@ -218,64 +217,6 @@ fn functions_by_their_names(factor: &mut TableFactor) {
     }
 }
 
-/// `f(…) WITH ORDINALITY AS t (a, n)` is `LATERAL (SELECT *, row_number() OVER () AS ordinality FROM f(…)) AS t (a, n)`.
-fn with_ordinality(factor: &mut TableFactor) {
-    let (flag, alias, name) = match factor {
-        TableFactor::Table { with_ordinality, alias, name, .. }
-        | TableFactor::Function { with_ordinality, alias, name, .. } => {
-            let name = name.0.last().and_then(|part| part.as_ident()).cloned();
-            (with_ordinality, alias, name)
-        }
-        TableFactor::UNNEST { with_ordinality, alias, .. } => (with_ordinality, alias, Some(Ident::new("unnest"))),
-        _ => return,
-    };
-    if !std::mem::take(flag) {
-        return;
-    }
-    let alias = alias.take().or_else(|| {
-        name.clone().map(|name| TableAlias { explicit: true, name, columns: Vec::new(), at: None })
-    });
-    // the function's own column goes by the function's name, or by the alias of a function that gives one column
-    let column = alias.as_ref().map(|alias| alias.name.clone()).or(name);
-    let inner = std::mem::replace(
-        factor,
-        TableFactor::Derived { lateral: true, subquery: Box::new(query_of(SetExpr::Values(no_values()))), alias: None, sample: None },
-    );
-    let mut select = all_of(inner);
-    if let (Some(column), TableFactor::UNNEST { alias, array_exprs, .. }) = (column, &mut select.from[0].relation)
-        && array_exprs.len() == 1
-    {
-        *alias = Some(named_column(column));
-    }
-    let number = operators::call("row_number", Vec::new());
-    let Expr::Function(mut number) = number else { return };
-    number.over = Some(WindowType::WindowSpec(WindowSpec {
-        window_name: None,
-        partition_by: Vec::new(),
-        order_by: Vec::new(),
-        window_frame: None,
-    }));
-    select
-        .projection
-        .push(SelectItem::ExprWithAlias { expr: operators::as_bigint(Expr::Function(number)), alias: Ident::new("ordinality") });
-    *factor = TableFactor::Derived {
-        lateral: true,
-        subquery: Box::new(query_of(SetExpr::Select(Box::new(select)))),
-        alias,
-        sample: None,
-    };
-}
-
-/// An alias for a relation of one column, which names both.
-fn named_column(name: Ident) -> TableAlias {
-    let column = datafusion::sql::sqlparser::ast::TableAliasColumnDef::from_name(name.value.clone());
-    TableAlias { explicit: true, name, columns: vec![column], at: None }
-}
-
-fn no_values() -> datafusion::sql::sqlparser::ast::Values {
-    datafusion::sql::sqlparser::ast::Values { explicit_row: false, value_keyword: false, rows: Vec::new() }
-}
-
 fn query_of(body: SetExpr) -> Query {
     Query {
         with: None,
@@ -343,10 +284,6 @@ mod tests {
             ("SELECT x FROM t ORDER BY 1 FETCH FIRST 3 ROWS ONLY", "SELECT x FROM t ORDER BY 1L LIMIT 3"),
             ("SELECT x FROM t OFFSET 2 FETCH NEXT ROW ONLY", "SELECT x FROM t LIMIT 1L OFFSET 2L"),
             ("SELECT * FROM pg_catalog.f(x)", "SELECT * FROM f(x)"),
-            (
-                "SELECT x FROM unnest(a) WITH ORDINALITY AS u (x, n)",
-                "SELECT x FROM LATERAL (SELECT *, row_number() OVER ()::BIGINT AS ordinality FROM UNNEST(a) AS u (u)) AS u (x, n)",
-            ),
             ("SELECT count(1) FROM t GROUP BY 2", "SELECT count(1L) AS count FROM t GROUP BY 2L"),
         ] {
             assert_eq!(said(sql), expected, "{sql}");

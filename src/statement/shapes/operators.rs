@@ -114,10 +114,6 @@ pub fn call(name: &str, arguments: Vec<Expr>) -> Expr {
     })
 }
 
-pub fn as_bigint(expr: Expr) -> Expr {
-    cast(expr, DataType::BigInt(None))
-}
-
 fn cast(expr: Expr, data_type: DataType) -> Expr {
     Expr::Cast { kind: CastKind::DoubleColon, expr: Box::new(expr), data_type, array: false, format: None }
 }
