@@ -1,10 +1,12 @@
 //! The physical operator: batches of the input in, the same rows with what the inner plan found for each out.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, BooleanArray, ListArray, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array};
+use datafusion::arrow::array::{
+    Array, ArrayRef, BooleanArray, ListArray, RecordBatch, RecordBatchOptions, UInt32Array, new_null_array,
+};
 use datafusion::arrow::buffer::OffsetBuffer;
 use datafusion::arrow::compute::{concat, take};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
@@ -14,10 +16,10 @@ use datafusion::common::{DataFusionError, Result, ScalarValue, internal_err};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::{Distribution, EquivalenceProperties, Partitioning, PhysicalExpr};
-use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, InputDistributionRequirements, reset_plan_states};
+use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType, reset_plan_states};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties, ReplaceChildrenOptions,
+    DisplayAs, DisplayFormatType, ExecutionPlan, InputDistributionRequirements, PlanProperties, ReplaceChildrenOptions,
 };
 use futures::{StreamExt, TryStreamExt, stream};
 
@@ -225,11 +227,11 @@ impl Run {
 
     /// What the inner plan gives for one row of the input.
     async fn find(&mut self, pending: &Pending) -> Result<Found> {
-        let key: &[u8] = match &pending.keys {
-            Some(keys) => &Box::<[u8]>::from(keys.row(pending.next).as_ref()),
-            None => &[],
+        let key: Box<[u8]> = match &pending.keys {
+            Some(keys) => keys.row(pending.next).as_ref().into(),
+            None => Box::default(),
         };
-        if let Some(found) = self.remembered.get(key) {
+        if let Some(found) = self.remembered.get(&key) {
             return Ok(found.clone());
         }
         // a run may never have to wait for anything, and who waits for the rows may have gone
@@ -244,7 +246,7 @@ impl Run {
         }
         if bytes <= REMEMBERED_BYTES_MAX {
             self.memory.try_grow(bytes)?;
-            self.remembered.insert(key.into(), found.clone());
+            self.remembered.insert(key, found.clone());
         }
         Ok(found)
     }
@@ -305,15 +307,14 @@ impl Run {
             }))),
             Kind::Scalar => {
                 let nothing = new_null_array(&added, 1);
-                let value = |values: &&'_ ArrayRef| if values.is_empty() { Arc::clone(&nothing) } else { Arc::clone(values) };
-                let values: Vec<ArrayRef> = values.iter().map(value).collect();
-                let values: Vec<&dyn Array> = values.iter().map(AsRef::as_ref).collect();
-                concat(&values)?
+                let one =
+                    values.iter().map(|values| if values.is_empty() { nothing.as_ref() } else { values.as_ref() });
+                concat(&one.collect::<Vec<&dyn Array>>())?
             }
             Kind::Array | Kind::Lateral { .. } => {
                 let DataType::List(item) = &added else { return internal_err!("an array is a list") };
                 let lengths = OffsetBuffer::from_lengths(values.iter().map(|values| values.len()));
-                let values: Vec<&dyn Array> = values.iter().map(AsRef::as_ref).collect();
+                let values: Vec<&dyn Array> = values.iter().map(|values| values.as_ref()).collect();
                 Arc::new(ListArray::try_new(Arc::clone(item), lengths, concat(&values)?, None)?)
             }
         };
@@ -341,19 +342,19 @@ impl Run {
         }
         let rows = places.len();
         let places = UInt32Array::from(places);
-        let mut columns: VecDeque<ArrayRef> = VecDeque::with_capacity(self.schema.fields().len());
+        let mut columns: Vec<ArrayRef> = Vec::with_capacity(self.schema.fields().len());
         for column in outer.columns() {
-            columns.push_back(take(column, &places, None)?);
+            columns.push(take(column, &places, None)?);
         }
         for (index, field) in inner.fields().iter().enumerate() {
             let parts: Vec<&dyn Array> = parts.iter().map(|columns| columns[index].as_ref()).collect();
-            columns.push_back(match parts.as_slice() {
+            columns.push(match parts.as_slice() {
                 [] => new_null_array(field.data_type(), 0),
                 parts => concat(parts)?,
             });
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
-        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns.into(), &options)?)
+        Ok(RecordBatch::try_new_with_options(Arc::clone(&self.schema), columns, &options)?)
     }
 }
 

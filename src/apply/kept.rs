@@ -11,7 +11,7 @@ use datafusion::arrow::compute::{concat_batches, take_record_batch};
 use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::arrow::row::{RowConverter, SortField};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result, internal_err};
+use datafusion::common::{DataFusionError, Result, internal_err};
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
@@ -77,7 +77,6 @@ fn stays(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
     })?;
     Ok(stays)
 }
-
 
 fn is_in_memory(node: &Arc<dyn ExecutionPlan>) -> bool {
     let any: &dyn Any = node.as_ref();
@@ -212,7 +211,7 @@ impl ExecutionPlan for KeptExec {
         let (input, rows) = (Arc::clone(&self.input), Arc::clone(&self.rows));
         let given = async move {
             let rows = rows.get_or_try_init(|| collect(&input, &context)).await?;
-            Ok(stream::iter(rows.batches.clone().into_iter().map(Ok)))
+            Ok::<_, DataFusionError>(stream::iter(rows.batches.clone().into_iter().map(Ok)))
         };
         Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), stream::once(given).try_flatten())))
     }
@@ -238,7 +237,11 @@ struct Index {
 }
 
 impl LookupExec {
-    fn new(input: Arc<dyn ExecutionPlan>, keys: Vec<Arc<dyn PhysicalExpr>>, sought: Vec<Arc<dyn PhysicalExpr>>) -> Self {
+    fn new(
+        input: Arc<dyn ExecutionPlan>,
+        keys: Vec<Arc<dyn PhysicalExpr>>,
+        sought: Vec<Arc<dyn PhysicalExpr>>,
+    ) -> Self {
         Self { properties: properties(&input), input, keys, sought, index: Arc::default() }
     }
 
@@ -264,7 +267,9 @@ impl Index {
         let mut places: HashMap<Box<[u8]>, Vec<u32>> = HashMap::new();
         let mut bytes = 0;
         for (place, key) in encoded.iter().enumerate() {
-            let Ok(place) = u32::try_from(place) else { return internal_err!("more rows than an index has places for") };
+            let Ok(place) = u32::try_from(place) else {
+                return internal_err!("more rows than an index has places for");
+            };
             bytes += size_of::<u32>();
             if let Some(known) = places.get_mut(key.as_ref()) {
                 known.push(place);

@@ -8,13 +8,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::catalog::Session;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNodeRecursion};
 use datafusion::common::{DFSchemaRef, Result, internal_err};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
-use datafusion::logical_expr::{
-    Expr, Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore,
-};
-use datafusion::physical_expr::planner::PhysicalPlanningContext;
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 
@@ -36,11 +34,7 @@ pub fn prepare(plan: LogicalPlan) -> Result<LogicalPlan> {
         }
         // what is deeper refers to these parameters in its own values alone
         let inner = super::free::replace(apply.inner.as_ref().clone(), &parameters)?;
-        let prepared = Prepared {
-            apply: apply.clone(),
-            inner: Arc::new(prepare(inner)?),
-            slot,
-        };
+        let prepared = Prepared { apply: apply.clone(), inner: Arc::new(prepare(inner)?), slot };
         let plan = LogicalPlan::Extension(Extension { node: Arc::new(prepared) });
         Ok(Transformed::new(plan, true, TreeNodeRecursion::Continue))
     })
@@ -73,7 +67,7 @@ impl UserDefinedLogicalNodeCore for Prepared {
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        self.apply.fmt_for_explain(f)
+        UserDefinedLogicalNodeCore::fmt_for_explain(&self.apply, f)
     }
 
     fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, mut inputs: Vec<LogicalPlan>) -> Result<Self> {

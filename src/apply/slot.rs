@@ -45,7 +45,8 @@ pub fn parameter(slot: &Arc<Slot>, number: usize, field: &FieldRef) -> Expr {
 
 /// Whether an expression reads a parameter, of whichever node.
 pub fn reads_parameter(expr: &Arc<dyn PhysicalExpr>) -> bool {
-    expr.downcast_ref::<ScalarFunctionExpr>().is_some_and(|call| call.fun().inner().downcast_ref::<Parameter>().is_some())
+    expr.downcast_ref::<ScalarFunctionExpr>()
+        .is_some_and(|call| call.fun().inner().downcast_ref::<Parameter>().is_some())
         || expr.children().into_iter().any(reads_parameter)
 }
 

@@ -21,9 +21,8 @@ use crate::error::{Error, SqlState};
 /// # Errors
 /// `22P02` for what is no array.
 pub fn parse(text: &str) -> std::result::Result<Vec<Option<String>>, Error> {
-    let malformed = || {
-        Error::new(SqlState::INVALID_TEXT_REPRESENTATION, format!("malformed array literal: \"{text}\""))
-    };
+    let malformed =
+        || Error::new(SqlState::INVALID_TEXT_REPRESENTATION, format!("malformed array literal: \"{text}\""));
     let body = text.trim();
     // bounds may stand in front: [2:3]={1,2}
     let body = match body.strip_prefix('[') {
@@ -103,7 +102,8 @@ pub fn from_texts(texts: &StringArray, element: &DataType) -> Result<ListArray> 
     }
     let elements: ArrayRef = Arc::new(elements.finish());
     let options = CastOptions { safe: false, ..CastOptions::default() };
-    let values = if element == elements.data_type() { elements } else { cast_with_options(&elements, element, &options)? };
+    let values =
+        if element == elements.data_type() { elements } else { cast_with_options(&elements, element, &options)? };
     let nulls = texts.nulls().map(|nulls| NullBuffer::new(nulls.inner().clone()));
     let field = Arc::new(Field::new_list_field(element.clone(), true));
     Ok(ListArray::try_new(field, OffsetBuffer::from_lengths(lengths), values, nulls)?)
@@ -157,7 +157,9 @@ mod tests {
     #[test]
     fn arrays_are_read_as_postgresql_reads_them() {
         let read = |text: &str| match parse(text) {
-            Ok(elements) => elements.into_iter().map(|e| e.unwrap_or_else(|| "~".to_owned())).collect::<Vec<_>>().join("|"),
+            Ok(elements) => {
+                elements.into_iter().map(|e| e.unwrap_or_else(|| "~".to_owned())).collect::<Vec<_>>().join("|")
+            }
             Err(error) => format!("{} {}", error.sqlstate().code(), error.message()),
         };
         for (text, expected) in [

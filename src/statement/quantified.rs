@@ -152,11 +152,7 @@ fn together(all: bool, answers: impl IntoIterator<Item = Option<bool>>) -> Optio
     (!unknown).then_some(all)
 }
 
-fn matches_regularly(
-    left: &dyn Datum,
-    right: &dyn Datum,
-    op: &str,
-) -> std::result::Result<BooleanArray, ArrowError> {
+fn matches_regularly(left: &dyn Datum, right: &dyn Datum, op: &str) -> std::result::Result<BooleanArray, ArrowError> {
     let ((left, _), (right, one)) = (left.get(), right.get());
     let (left, right) = (left.as_string::<i32>(), right.as_string::<i32>());
     let repeated: StringArray;
@@ -167,8 +163,7 @@ fn matches_regularly(
     } else {
         right
     };
-    let flags: Option<StringArray> =
-        op.ends_with('*').then(|| std::iter::repeat_n(Some("i"), left.len()).collect());
+    let flags: Option<StringArray> = op.ends_with('*').then(|| std::iter::repeat_n(Some("i"), left.len()).collect());
     let matched = comparison::regexp_is_match(left, right, flags.as_ref())?;
     if op.starts_with('!') { datafusion::arrow::compute::not(&matched) } else { Ok(matched) }
 }
@@ -324,7 +319,7 @@ mod tests {
 
     #[test]
     fn every_operator_has_both_names() {
-        assert!(OPERATORS.iter().all(|op| NAMES.iter().filter(|(_, known, _)| known == op).count() == 2));
+        assert!(NAMES.iter().all(|(_, op, _)| NAMES.iter().filter(|(_, known, _)| known == op).count() == 2));
         assert!(NAMES.iter().all(|(name, ..)| function(name).is_some()));
         assert_eq!(name(&BinaryOperator::PGILikeMatch, true), Some("all ~~*"));
         assert!(function("any ||").is_none());

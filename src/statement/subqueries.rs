@@ -22,8 +22,7 @@ use datafusion::logical_expr::logical_plan::{EmptyRelation, Limit, Sort};
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ExprSchemable, FetchType, Filter, Join, LogicalPlan, LogicalPlanBuilder, Operator, Projection,
-    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, SkipType, SortExpr, Subquery, Volatility, lit,
-    when,
+    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, SkipType, SortExpr, Subquery, Volatility, lit, when,
 };
 use datafusion::optimizer::analyzer::AnalyzerRule;
 use datafusion::optimizer::decorrelate_lateral_join::DecorrelateLateralJoin;
@@ -70,7 +69,11 @@ fn rewrite_node(node: LogicalPlan, config: &ConfigOptions) -> Result<Transformed
             let outer_ref_columns =
                 free_columns(&inner)?.into_iter().map(|(field, column)| Expr::OuterReferenceColumn(field, column));
             let (outer_ref_columns, spans) = (outer_ref_columns.collect(), subquery.spans);
-            Ok(Transformed::yes(LogicalPlan::Subquery(Subquery { subquery: Arc::new(inner), outer_ref_columns, spans })))
+            Ok(Transformed::yes(LogicalPlan::Subquery(Subquery {
+                subquery: Arc::new(inner),
+                outer_ref_columns,
+                spans,
+            })))
         }
         other => Ok(Transformed::no(other)),
     })?;

@@ -31,13 +31,41 @@ const TYPMOD_HEADER: u64 = 4;
 const LENGTH_MAX: u64 = 10_485_760;
 /// Types that are kept as OIDs.
 const ON_INTEGERS: [&str; 13] = [
-    "oid", "xid", "cid", "regclass", "regtype", "regproc", "regprocedure", "regoper", "regoperator", "regnamespace",
-    "regrole", "regconfig", "regdictionary",
+    "oid",
+    "xid",
+    "cid",
+    "regclass",
+    "regtype",
+    "regproc",
+    "regprocedure",
+    "regoper",
+    "regoperator",
+    "regnamespace",
+    "regrole",
+    "regconfig",
+    "regdictionary",
 ];
 /// Types that are kept as texts.
 const ON_TEXTS: [&str; 19] = [
-    "name", "json", "jsonb", "xml", "uuid", "inet", "cidr", "macaddr", "pg_node_tree", "pg_lsn", "aclitem", "anyarray",
-    "unknown", "cstring", "tid", "txid_snapshot", "pg_snapshot", "tsvector", "tsquery",
+    "name",
+    "json",
+    "jsonb",
+    "xml",
+    "uuid",
+    "inet",
+    "cidr",
+    "macaddr",
+    "pg_node_tree",
+    "pg_lsn",
+    "aclitem",
+    "anyarray",
+    "unknown",
+    "cstring",
+    "tid",
+    "txid_snapshot",
+    "pg_snapshot",
+    "tsvector",
+    "tsquery",
 ];
 
 /// The type planner of one statement.
@@ -128,7 +156,9 @@ impl Types {
             [] => None,
             [number] => number.trim().parse::<u64>().ok(),
             [digits, scale] if local == NUMERIC || local == "decimal" => {
-                let (Ok(digits), Ok(scale)) = (digits.trim().parse(), scale.trim().parse()) else { return Err(missing()) };
+                let (Ok(digits), Ok(scale)) = (digits.trim().parse(), scale.trim().parse()) else {
+                    return Err(missing());
+                };
                 return numeric(&ExactNumberInfo::PrecisionAndScale(digits, scale));
             }
             _ => return Err(missing()),
@@ -269,7 +299,10 @@ fn numeric(info: &ExactNumberInfo) -> std::result::Result<FieldRef, Error> {
     };
     let digits = u8::try_from(digits).unwrap_or(u8::MAX);
     // the name tells it from numeric without precision
-    Ok(plain("numeric(p,s)", if digits <= 38 { Arrow::Decimal128(digits, scale) } else { Arrow::Decimal256(digits, scale) }))
+    Ok(plain(
+        "numeric(p,s)",
+        if digits <= 38 { Arrow::Decimal128(digits, scale) } else { Arrow::Decimal256(digits, scale) },
+    ))
 }
 
 fn invalid(message: String) -> Error {

@@ -6,9 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, OrderByExpr, Query, Select, SelectItem, SetExpr, Visit, Visitor,
-};
+use datafusion::sql::sqlparser::ast::{Expr, Ident, OrderByExpr, Query, Select, SelectItem, SetExpr, Visit, Visitor};
 
 use crate::statement::names;
 

@@ -14,8 +14,8 @@ use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
     Distinct, Expr, Fetch, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, LimitClause,
     NamedWindowExpr, ObjectName, OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, Statement,
-    Table, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut, WildcardAdditionalOptions,
-    WindowFrameBound, WindowSpec, WindowType,
+    Table, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut, WildcardAdditionalOptions, WindowFrameBound,
+    WindowSpec, WindowType,
 };
 
 use crate::error::{Error, Result, SqlState};
@@ -145,9 +145,12 @@ fn frame_as_it_is(window: &mut WindowSpec) {
 
 /// `count(1)` is what the engine itself makes of `count(*)`, which statistics can answer.
 fn count_as_it_is(function: &mut Function) {
-    let is_count = function.name.0.last().and_then(|part| part.as_ident()).is_some_and(|name| {
-        name.value.eq_ignore_ascii_case("count")
-    });
+    let is_count = function
+        .name
+        .0
+        .last()
+        .and_then(|part| part.as_ident())
+        .is_some_and(|name| name.value.eq_ignore_ascii_case("count"));
     if let FunctionArguments::List(list) = &mut function.args
         && is_count
         && let [FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))] = list.args.as_mut_slice()
@@ -288,6 +291,9 @@ mod tests {
         ] {
             assert_eq!(said(sql), expected, "{sql}");
         }
-        assert_eq!(said("SELECT x FROM t FETCH FIRST 1 ROW WITH TIES"), "42601 WITH TIES cannot be specified without ORDER BY clause");
+        assert_eq!(
+            said("SELECT x FROM t FETCH FIRST 1 ROW WITH TIES"),
+            "42601 WITH TIES cannot be specified without ORDER BY clause"
+        );
     }
 }

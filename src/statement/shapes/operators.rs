@@ -281,10 +281,8 @@ fn row_in_subquery(row: &[Expr], subquery: &Query, negated: bool) -> Expr {
         let column = Expr::CompoundIdentifier(vec![relation.clone(), Ident::with_quote('"', column(number))]);
         binary(column, BinaryOperator::Eq, value.clone())
     });
-    let columns = (0..row.len()).map(|number| TableAliasColumnDef {
-        name: Ident::with_quote('"', column(number)),
-        data_type: None,
-    });
+    let columns = (0..row.len())
+        .map(|number| TableAliasColumnDef { name: Ident::with_quote('"', column(number)), data_type: None });
     let select = Select {
         projection: vec![SelectItem::UnnamedExpr(Expr::value(Value::Number("1".to_owned(), true)))],
         selection: joined(equal, &BinaryOperator::And),
