@@ -35,7 +35,7 @@ use super::functions::session_function;
 use super::travel::{self, Asked, Special};
 use super::types::Types;
 use super::views::{self, View};
-use super::{allowed, limits, parse, quantified, run, shapes, subqueries, system};
+use super::{allowed, limits, parse, patterns, quantified, run, shapes, subqueries, system};
 use crate::access::decide::{Access, ReadScope};
 use crate::access::secure::SecuredTable;
 use crate::access::visible::VisibleProduct;
@@ -123,9 +123,13 @@ pub async fn plan(
         }
     }
     let planner = Planner::new(state, search.context, sources, text);
-    SqlToRel::new_with_options(&planner, parser_options())
+    let plan = SqlToRel::new_with_options(&planner, parser_options())
         .sql_statement_to_plan_with_context(inner, &mut PlannerContext::new().with_prepare_param_data_types(parameters))
-        .map_err(from_engine)
+        .map_err(from_engine)?;
+    if plan.get_parameter_names().map_err(from_engine)?.is_empty() {
+        return Ok(plan);
+    }
+    quantified::infer_parameters(plan).map_err(from_engine)
 }
 
 /// Plans the arguments of a CALL as the columns of one row, each cast to the type beside it where one is.
@@ -563,6 +567,7 @@ impl ContextProvider for Planner<'_> {
         let name = function_name(name);
         session_function(name, self.context)
             .or_else(|| quantified::function(name))
+            .or_else(|| patterns::function(name))
             .or_else(|| subqueries::array_marker(name))
             .or_else(|| allowed::scalar(self.state, name))
     }

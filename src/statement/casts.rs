@@ -35,13 +35,15 @@ impl FunctionRewrite for Casts {
     }
 
     fn rewrite(&self, expr: Expr, schema: &DFSchema, _: &ConfigOptions) -> Result<Transformed<Expr>> {
-        let Expr::Cast(Cast { expr: inner, field }) = expr else { return Ok(Transformed::no(expr)) };
-        if let Expr::Literal(ScalarValue::Int64(Some(value)), _) = inner.as_ref()
-            && *field.data_type() == DataType::Int32
-            && let Ok(value) = i32::try_from(*value)
-        {
-            return Ok(Transformed::yes(Expr::Literal(ScalarValue::Int32(Some(value)), None)));
-        }
+        let (inner, field) = match expr {
+            Expr::Cast(Cast { expr: inner, field }) => (inner, field),
+            // a list may be long, and to fold each of its numbers by itself would take long
+            Expr::InList(mut listed) => {
+                listed.list.iter_mut().for_each(fold_integer);
+                return Ok(Transformed::yes(Expr::InList(listed)));
+            }
+            other => return Ok(Transformed::no(other)),
+        };
         let source = inner.to_field(schema)?.1;
         match meant(&inner, &source, &field) {
             Some(Meaning::Array) => Ok(Transformed::yes(call(arrays::reader(field), *inner))),
@@ -59,6 +61,17 @@ impl FunctionRewrite for Casts {
             Some(Meaning::Type(data_type)) => Ok(Transformed::yes(Expr::Cast(Cast::new(inner, data_type)))),
             None => Ok(Transformed::no(Expr::Cast(Cast { expr: inner, field }))),
         }
+    }
+}
+
+/// `5::int4` is a number like any other.
+fn fold_integer(expr: &mut Expr) {
+    if let Expr::Cast(Cast { expr: inner, field }) = expr
+        && *field.data_type() == DataType::Int32
+        && let Expr::Literal(ScalarValue::Int64(Some(value)), _) = inner.as_ref()
+        && let Ok(value) = i32::try_from(*value)
+    {
+        *expr = Expr::Literal(ScalarValue::Int32(Some(value)), None);
     }
 }
 

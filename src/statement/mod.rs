@@ -24,6 +24,7 @@ pub mod guard;
 mod limits;
 mod names;
 pub mod parse;
+mod patterns;
 mod quantified;
 mod run;
 mod shapes;

@@ -13,12 +13,16 @@ use datafusion::arrow::compute::kernels::{cmp, comparison};
 use datafusion::arrow::compute::{cast, take};
 use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::arrow::error::ArrowError;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{DataFusionError, Result, ScalarValue};
-use datafusion::logical_expr::expr::InList;
+use datafusion::logical_expr::expr::{InList, ScalarFunction};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::type_coercion::binary::comparison_coercion;
+use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ExprSchemable, LogicalPlan, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
 };
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
@@ -63,6 +67,37 @@ pub fn function(name: &str) -> Option<Arc<ScalarUDF>> {
     let (name, op, all) = NAMES.iter().find(|(known, ..)| *known == name)?;
     let function = Quantified { name, op, all: *all, signature: Signature::user_defined(Volatility::Immutable) };
     Some(Arc::new(ScalarUDF::new_from_impl(function)))
+}
+
+/// `x = ANY ($1)` says that the parameter is an array of what `x` is, where nothing else says what it is.
+pub fn infer_parameters(plan: LogicalPlan) -> Result<LogicalPlan> {
+    plan.transform_up_with_subqueries(|plan| {
+        let schema = merge_schema(&plan.inputs());
+        let names = NamePreserver::new(&plan);
+        plan.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let inferred = expr.transform_up(|expr| match expr {
+                Expr::ScalarFunction(call) if is_unknown_array(&call) => {
+                    let item = call.args[0].get_type(&schema).ok().filter(|item| !item.is_null());
+                    let item = item.unwrap_or(DataType::Utf8);
+                    let field = Arc::new(Field::new("", DataType::new_list(item, true), true));
+                    let mut args = call.args;
+                    if let Some(Expr::Placeholder(parameter)) = args.get_mut(1) {
+                        parameter.field = Some(field);
+                    }
+                    Ok(Transformed::yes(Expr::ScalarFunction(ScalarFunction { func: call.func, args })))
+                }
+                other => Ok(Transformed::no(other)),
+            })?;
+            Ok(inferred.update_data(|expr| name.restore(expr)))
+        })
+    })
+    .data()
+}
+
+fn is_unknown_array(call: &ScalarFunction) -> bool {
+    NAMES.iter().any(|(name, ..)| *name == call.func.name())
+        && matches!(call.args.as_slice(), [_, Expr::Placeholder(parameter)] if parameter.field.is_none())
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]

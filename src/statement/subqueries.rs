@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{ArrayRef, AsArray};
-use datafusion::arrow::datatypes::{DataType, Field};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DataFusionError, JoinType, Result, ScalarValue, Spans};
@@ -22,7 +22,8 @@ use datafusion::logical_expr::logical_plan::{EmptyRelation, Limit, Sort};
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ExprSchemable, FetchType, Filter, Join, LogicalPlan, LogicalPlanBuilder, Operator, Projection,
-    ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, SkipType, SortExpr, Subquery, Volatility, lit, when,
+    ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, SkipType, SortExpr, Subquery, Volatility,
+    lit, when,
 };
 use datafusion::optimizer::analyzer::AnalyzerRule;
 use datafusion::optimizer::decorrelate_lateral_join::DecorrelateLateralJoin;
@@ -77,7 +78,7 @@ fn rewrite_node(node: LogicalPlan, config: &ConfigOptions) -> Result<Transformed
         }
         other => Ok(Transformed::no(other)),
     })?;
-    let node = node.data;
+    let node = values_that_may_be_missing(node.data)?;
     if is_said_by_joins(&node, config)? {
         return Ok(Transformed::yes(node));
     }
@@ -112,6 +113,32 @@ fn rewrite_node(node: LogicalPlan, config: &ConfigOptions) -> Result<Transformed
         .collect::<Result<Vec<_>>>()?;
     let node = node.with_new_exprs(expressions, vec![input])?;
     narrowed(node, &schema).map(Transformed::yes)
+}
+
+/// The value of a subquery without rows is NULL, whatever its column may be; the engine takes the column's word where
+/// nothing is correlated.
+fn values_that_may_be_missing(node: LogicalPlan) -> Result<LogicalPlan> {
+    let names = NamePreserver::new(&node);
+    let mapped = node.map_expressions(|expr| {
+        let name = names.save(&expr);
+        let mapped = expr.transform_up(|part| match part {
+            Expr::ScalarSubquery(subquery) if subquery.outer_ref_columns.is_empty() => {
+                let plan = subquery.subquery.as_ref();
+                let [field] = plan.schema().fields().iter().as_slice() else {
+                    return Ok(Transformed::no(Expr::ScalarSubquery(subquery)));
+                };
+                if field.is_nullable() {
+                    return Ok(Transformed::no(Expr::ScalarSubquery(subquery)));
+                }
+                let value = Expr::ScalarFunction(ScalarFunction::new_udf(maybe(), vec![only_column(plan)?]));
+                let plan = LogicalPlanBuilder::from(plan.clone()).project(vec![value.alias(field.name())])?.build()?;
+                Ok(Transformed::yes(Expr::ScalarSubquery(subquery.with_plan(Arc::new(plan)))))
+            }
+            part => Ok(Transformed::no(part)),
+        })?;
+        Ok(mapped.update_data(|expr| name.restore(expr)))
+    })?;
+    if mapped.transformed { mapped.data.recompute_schema() } else { Ok(mapped.data) }
 }
 
 /// The plan with the columns of `schema` alone.
@@ -654,6 +681,39 @@ fn misplaced() -> DataFusionError {
     DataFusionError::External(Box::new(Error::unsupported("a subquery cannot stand here")))
 }
 
+/// A value as it is, that may be NULL as far as anybody knows. It is volatile, so that nobody looks at the value.
+fn maybe() -> Arc<ScalarUDF> {
+    Arc::new(ScalarUDF::new_from_impl(Maybe { signature: Signature::any(1, Volatility::Volatile) }))
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Maybe {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Maybe {
+    fn name(&self) -> &'static str {
+        "maybe"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        types.first().cloned().ok_or_else(misplaced)
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        let field = args.arg_fields.first().ok_or_else(misplaced)?;
+        Ok(Arc::new(field.as_ref().clone().with_nullable(true)))
+    }
+
+    fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        Ok(args.args.swap_remove(0))
+    }
+}
+
 /// The one element of an array; NULL if it has none, and an error if it has several.
 fn only() -> Arc<ScalarUDF> {
     Arc::new(ScalarUDF::new_from_impl(Only { signature: Signature::any(1, Volatility::Immutable) }))
@@ -735,5 +795,111 @@ impl ScalarUDFImpl for Only {
         }
         let places = datafusion::arrow::array::UInt32Array::from(places);
         Ok(ColumnarValue::Array(datafusion::arrow::compute::take(lists.values(), &places, None)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::arrow::util::pretty::pretty_format_batches;
+    use datafusion::physical_plan::displayable;
+    use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
+    use datafusion::prelude::SessionContext;
+
+    use super::*;
+    use crate::access::lint;
+    use crate::apply::{ApplyPlanner, prepare};
+
+    /// The physical plan and the values of a query, in the engine's dialect.
+    async fn answer(sql: &str) -> (String, Result<Vec<String>>) {
+        let context = SessionContext::new();
+        let state = context.state();
+        let plan = state.create_logical_plan(sql).await.unwrap();
+        let mut analyzer = state.analyzer().clone();
+        analyzer.rules.push(Arc::new(Subqueries));
+        let plan = analyzer.execute_and_check(plan, state.config_options(), |_, _| {}).unwrap();
+        let plan = prepare(state.optimizer().optimize(plan, &state, |_, _| {}).unwrap()).unwrap();
+        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(ApplyPlanner)]);
+        let plan = planner.create_physical_plan(&plan, &state).await.unwrap();
+        lint::lint(&plan).unwrap();
+        let text = displayable(plan.as_ref()).indent(true).to_string();
+        let rows = datafusion::physical_plan::collect(plan, context.task_ctx()).await.map(|batches| {
+            let table = pretty_format_batches(&batches).unwrap().to_string();
+            let rows = table.lines().skip(3).filter(|line| line.starts_with('|'));
+            let cells = |row: &str| row.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>().join(" ");
+            rows.map(cells).collect()
+        });
+        (text, rows)
+    }
+
+    const ROWS: &str = "(values (1), (2), (3)) as t (x)";
+    const MORE: &str = "(values (1, 10), (1, 20), (2, 30)) as u (x, z)";
+
+    #[tokio::test]
+    async fn what_can_be_a_hash_join_is_one() {
+        for (what, expected) in [
+            (format!("exists (select 1 from {MORE} where u.x = t.x)"), ["1 true", "2 true", "3 false"]),
+            (format!("(select z from {MORE} where u.x = t.x and z > 10)"), ["1 20", "2 30", "3"]),
+            (format!("(select z from {MORE} where u.x = t.x order by z desc limit 1)"), ["1 20", "2 30", "3"]),
+            (format!("x in (select u.x from {MORE})"), ["1 true", "2 true", "3 false"]),
+            (format!("(select count(*) from {MORE} where u.x = t.x)"), ["1 2", "2 1", "3 0"]),
+        ] {
+            let (plan, rows) = answer(&format!("select x, {what} from {ROWS} order by x")).await;
+            assert!(!plan.contains("ApplyExec") && plan.contains("HashJoinExec"), "{what}: {plan}");
+            assert_eq!(rows.unwrap(), expected, "{what}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_is_applied() {
+        for (what, expected) in [
+            (format!("(select z from {MORE} where u.x = t.x order by z limit 1 offset 1)"), ["1 20", "2", "3"]),
+            (format!("(select z from {MORE} where u.x < t.x order by z desc limit 1)"), ["1", "2 20", "3 30"]),
+            (format!("x in (select u.x from {MORE} where u.z > t.x * 10)"), ["1 true", "2 true", "3 false"]),
+            (format!("exists (select 1 from {MORE} where u.x > t.x)"), ["1 true", "2 false", "3 false"]),
+            (
+                format!("(select (select max(z) from {MORE} where u.x = t.x and z > s.n) from (values (15)) as s (n))"),
+                ["1 20", "2 30", "3"],
+            ),
+        ] {
+            let (plan, rows) = answer(&format!("select x, {what} from {ROWS} order by x")).await;
+            assert!(plan.contains("ApplyExec"), "{what}: {plan}");
+            assert_eq!(rows.unwrap(), expected, "{what}");
+        }
+    }
+
+    #[tokio::test]
+    async fn lateral_subqueries_give_rows() {
+        for (sql, expected) in [
+            (
+                format!(
+                    "select t.x, l.z from {ROWS}, lateral (select z from {MORE} where u.x >= t.x order by z limit 1) l order by 1"
+                ),
+                &["1 10", "2 30"][..],
+            ),
+            (
+                format!(
+                    "select t.x, l.z from {ROWS} left join lateral (select z from {MORE} where u.x > t.x) l on l.z > 20 order by 1"
+                ),
+                &["1 30", "2", "3"],
+            ),
+        ] {
+            let (_, rows) = answer(&sql).await;
+            assert_eq!(rows.unwrap(), expected, "{sql}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_value_is_of_one_row() {
+        for condition in ["u.x = t.x", "u.x <= t.x"] {
+            let (_, rows) = answer(&format!("select (select z from {MORE} where {condition}) from {ROWS}")).await;
+            let error = crate::statement::from_engine(rows.unwrap_err());
+            assert_eq!(error.sqlstate(), SqlState::CARDINALITY_VIOLATION, "{condition}");
+        }
+        // what is not asked for may have as many as it likes
+        let (_, rows) = answer(&format!(
+            "select case when x < 2 then 0 else (select z from {MORE} where u.x = t.x) end from {ROWS} order by x"
+        ))
+        .await;
+        assert_eq!(rows.unwrap(), ["0", "30", ""]);
     }
 }

@@ -113,9 +113,14 @@ impl Types {
                 array_of(&self.field(element)?)
             }
             Sql::Custom(name, modifiers) => self.custom(name, modifiers)?,
+            Sql::Bit(_) | Sql::BitVarying(_) | Sql::Time(..) | Sql::GeometricType(_) => {
+                return Err(Error::unsupported(format!("type {} is not supported", sql.to_string().to_lowercase())));
+            }
+            // names that other databases have
             other => {
-                let message = format!("type {other} is not supported");
-                return Err(Error::unsupported(message));
+                let name = other.to_string().to_lowercase();
+                let name = name.split('(').next().unwrap_or_default();
+                return Err(Error::new(SqlState::UNDEFINED_OBJECT, format!("type \"{name}\" does not exist")));
             }
         })
     }

@@ -78,7 +78,13 @@ fn name_select(select: &mut Select, order_by: &mut [OrderByExpr], outermost: boo
                 None => {
                     let name = names::expr_name(expr).unwrap_or_else(|| "?column?".to_owned());
                     let free = !taken.is_taken(&name) && !(wildcard && outermost) && !elsewhere.contains(&name);
-                    Some(if free { taken.take(name) } else { taken.another(&name) })
+                    Some(if free {
+                        taken.take(name)
+                    } else {
+                        let another = taken.another(&name);
+                        renamed.entry(name).or_insert_with(|| another.clone());
+                        another
+                    })
                 }
             },
             SelectItem::ExprWithAlias { alias, .. } => {

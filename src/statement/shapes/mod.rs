@@ -96,7 +96,16 @@ impl VisitorMut for Shapes<'_> {
         }
         for window in &mut select.named_window {
             if let NamedWindowExpr::WindowSpec(window) = &mut window.1 {
-                frame_as_it_is(window);
+                mark_frame(window, true);
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        for window in &mut select.named_window {
+            if let NamedWindowExpr::WindowSpec(window) = &mut window.1 {
+                mark_frame(window, false);
             }
         }
         ControlFlow::Continue(())
@@ -110,7 +119,7 @@ impl VisitorMut for Shapes<'_> {
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
         if let Expr::Function(function) = expr {
             if let Some(WindowType::WindowSpec(window)) = &mut function.over {
-                frame_as_it_is(window);
+                mark_frame(window, true);
             }
             count_as_it_is(function);
         }
@@ -118,6 +127,11 @@ impl VisitorMut for Shapes<'_> {
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Error> {
+        if let Expr::Function(function) = expr
+            && let Some(WindowType::WindowSpec(window)) = &mut function.over
+        {
+            mark_frame(window, false);
+        }
         match operators::rewrite(expr, self.text) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
@@ -125,20 +139,25 @@ impl VisitorMut for Shapes<'_> {
     }
 }
 
-/// A number that the planner takes as it stands: a position, a limit, a frame's bound. [`operators`] leaves it alone.
+/// A number that the planner takes as it stands: a position, a limit. [`operators`] leaves it alone.
 fn as_it_is(expr: &mut Expr) {
+    mark(expr, true);
+}
+
+fn mark(expr: &mut Expr, as_it_is: bool) {
     if let Expr::Value(value) = expr
         && let Value::Number(_, marked) = &mut value.value
     {
-        *marked = true;
+        *marked = as_it_is;
     }
 }
 
-fn frame_as_it_is(window: &mut WindowSpec) {
+/// The bounds of a frame are numbers as they stand, too, and the planner takes them without the mark alone.
+fn mark_frame(window: &mut WindowSpec, as_it_is: bool) {
     let Some(frame) = &mut window.window_frame else { return };
     for bound in std::iter::once(&mut frame.start_bound).chain(&mut frame.end_bound) {
         if let WindowFrameBound::Preceding(Some(bound)) | WindowFrameBound::Following(Some(bound)) = bound {
-            as_it_is(bound);
+            mark(bound, as_it_is);
         }
     }
 }

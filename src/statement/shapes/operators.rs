@@ -16,6 +16,8 @@ use crate::statement::quantified;
 pub const ARRAY_OF_SUBQUERY: &str = "array of subquery";
 /// Digits of the longest whole number that has a type of its own.
 const DIGITS_MAX: usize = 76;
+/// The greatest subscript that an array may have.
+const SUBSCRIPT_MAX: &str = "2147483647";
 /// Collations that compare bytes, and the one that stands for the database's own.
 const COLLATIONS: [&str; 4] = ["default", "C", "POSIX", "ucs_basic"];
 
@@ -53,13 +55,17 @@ pub fn rewrite(expr: &mut Expr, text: &str) -> Result<()> {
                 *expr = quantified_call(compare_op, true, left, right)?;
             }
         }
-        Expr::Like { negated, any: true, expr: left, pattern, escape_char: None } => {
-            let operator = if *negated { BinaryOperator::PGNotLikeMatch } else { BinaryOperator::PGLikeMatch };
-            *expr = quantified_call(&operator, *negated, left, pattern)?;
+        Expr::Like { negated, any, expr: left, pattern, escape_char: None } => {
+            let op = if *negated { BinaryOperator::PGNotLikeMatch } else { BinaryOperator::PGLikeMatch };
+            if let Some((all, array)) = quantifier(*any, pattern) {
+                *expr = quantified_call(&op, all, left, &array)?;
+            }
         }
-        Expr::ILike { negated, any: true, expr: left, pattern, escape_char: None } => {
-            let operator = if *negated { BinaryOperator::PGNotILikeMatch } else { BinaryOperator::PGILikeMatch };
-            *expr = quantified_call(&operator, *negated, left, pattern)?;
+        Expr::ILike { negated, any, expr: left, pattern, escape_char: None } => {
+            let op = if *negated { BinaryOperator::PGNotILikeMatch } else { BinaryOperator::PGILikeMatch };
+            if let Some((all, array)) = quantifier(*any, pattern) {
+                *expr = quantified_call(&op, all, left, &array)?;
+            }
         }
         Expr::SimilarTo { negated, expr: left, pattern, escape_char } => {
             let mut arguments = vec![pattern.as_ref().clone()];
@@ -197,6 +203,25 @@ fn by_name(op: &mut BinaryOperator) {
     };
 }
 
+/// Whether LIKE is about ALL of an array, and the array; the parser reads `ALL (…)` as a call.
+fn quantifier(any: bool, pattern: &Expr) -> Option<(bool, Expr)> {
+    if any {
+        return Some((false, pattern.clone()));
+    }
+    let Expr::Function(Function { name, args: FunctionArguments::List(list), .. }) = pattern else { return None };
+    let [name] = name.0.as_slice() else { return None };
+    let name = name.as_ident().filter(|name| name.quote_style.is_none()).map(fold)?;
+    let all = match name.as_str() {
+        "all" => true,
+        "any" | "some" => false,
+        _ => return None,
+    };
+    match list.args.as_slice() {
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(array))] => Some((all, array.clone())),
+        _ => None,
+    }
+}
+
 fn quantified_call(op: &BinaryOperator, all: bool, left: &Expr, right: &Expr) -> Result<Expr> {
     let Some(name) = quantified::name(op, all) else {
         return Err(Error::unsupported(format!("operator {op} with ANY or ALL is not supported")));
@@ -308,10 +333,12 @@ fn array_of_subquery(function: &mut Function) {
     }
 }
 
-/// A slice without a lower bound begins with the first element.
+/// A slice without a lower bound begins with the first element, and one without an upper bound has no end.
 fn complete_slice(access: &mut AccessExpr) {
-    if let AccessExpr::Subscript(Subscript::Slice { lower_bound: lower @ None, .. }) = access {
-        *lower = Some(Expr::value(Value::Number("1".to_owned(), true)));
+    let number = |digits: &str| Expr::value(Value::Number(digits.to_owned(), true));
+    if let AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, stride: None }) = access {
+        lower_bound.get_or_insert_with(|| number("1"));
+        upper_bound.get_or_insert_with(|| number(SUBSCRIPT_MAX));
     }
 }
 
@@ -351,7 +378,9 @@ mod tests {
             ("a = ANY(SELECT b)", "a = ANY(SELECT b)"),
             ("ARRAY[a, b]", "make_array(a, b)"),
             ("ARRAY(SELECT b)", "\"array of subquery\"((SELECT b))"),
-            ("a[:x]", "a[1:x]"),
+            ("a[:x]", "a[1L:x]"),
+            ("a[x:]", "a[x:2147483647L]"),
+            ("a NOT LIKE ALL (b)", "\"all !~~\"(a, b)"),
             ("a SIMILAR TO 'b'", "(a ~ similar_to_escape('b'))"),
         ] {
             assert_eq!(said(sql), expected, "{sql}");
