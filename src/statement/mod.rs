@@ -29,6 +29,7 @@ mod quantified;
 mod run;
 mod shapes;
 mod sized;
+mod sort_keys;
 mod subqueries;
 pub mod system;
 mod travel;

@@ -2,7 +2,7 @@
 //! name, `case`, a cast's type, and `?column?` for everything else.
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, Query, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Statement, Value,
+    AccessExpr, Expr, Ident, Query, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Statement, Value,
 };
 
 use super::shapes::aliases::all_shown;
@@ -93,6 +93,14 @@ pub fn expr_name(expr: &Expr) -> Option<String> {
             _ => None,
         },
         Expr::AtTimeZone { .. } => Some("timezone".to_owned()),
+        // the last field's name; an element goes by the array's
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            let fields = access_chain.iter().rev().find_map(|access| match access {
+                AccessExpr::Dot(Expr::Identifier(field)) => Some(fold(field)),
+                _ => None,
+            });
+            fields.or_else(|| expr_name(root))
+        }
         _ => None,
     }
 }
@@ -153,5 +161,6 @@ mod tests {
         assert_eq!(names("select current_user union select 'a'", &["z"]), ["current_user"]);
         assert_eq!(names("select date '2020-01-01', now()", &["a", "b"]), ["date", "now"]);
         assert_eq!(names("values (1)", &["column1"]), ["column1"]);
+        assert_eq!(names("select (f(x)).n, x[1], (array[1])[1]", &["a", "b", "c"]), ["n", "x", "array"]);
     }
 }

@@ -21,6 +21,7 @@ use super::bind::Bound;
 use super::casts::Casts;
 use super::context::Context;
 use super::fault::from_engine;
+use super::sort_keys::SortKeys;
 use super::subqueries::Subqueries;
 use crate::access::lint::{self, Secured};
 use crate::apply::{self, ApplyPlanner};
@@ -36,6 +37,7 @@ pub fn analyse(bound: &Bound) -> Result<LogicalPlan> {
     let mut analyzer = bound.state.analyzer().clone();
     analyzer.add_function_rewrite(Arc::new(Casts));
     analyzer.rules.push(Arc::new(Subqueries));
+    analyzer.rules.push(Arc::new(SortKeys));
     analyzer.execute_and_check(bound.plan.clone(), options, |_, _| {}).map_err(from_engine)
 }
 

@@ -8,16 +8,18 @@
 pub mod aliases;
 mod operators;
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    Distinct, Expr, Fetch, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, LimitClause,
-    NamedWindowExpr, ObjectName, OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem, SetExpr, Statement,
-    Table, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut, WildcardAdditionalOptions, WindowFrameBound,
-    WindowSpec, WindowType,
+    AccessExpr, Distinct, Expr, Fetch, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident,
+    LimitClause, NamedWindowExpr, ObjectName, OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem,
+    SetExpr, Statement, Table, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut, WildcardAdditionalOptions,
+    WindowFrameBound, WindowSpec, WindowType,
 };
 
+use super::names::fold;
 use crate::error::{Error, Result, SqlState};
 
 pub use operators::ARRAY_OF_SUBQUERY;
@@ -27,7 +29,7 @@ pub use operators::ARRAY_OF_SUBQUERY;
 /// # Errors
 /// What PostgreSQL's parser and its analysis would refuse, and `0A000` for what cannot be said.
 pub fn rewrite(statement: &mut Statement, text: &str) -> Result<()> {
-    match VisitMut::visit(statement, &mut Shapes { text, depth: 0 }) {
+    match VisitMut::visit(statement, &mut Shapes { text, depth: 0, relations: Vec::new() }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
@@ -35,7 +37,7 @@ pub fn rewrite(statement: &mut Statement, text: &str) -> Result<()> {
 
 /// As [`rewrite`], for an expression alone.
 pub fn rewrite_expression(expression: &mut Expr, text: &str) -> Result<()> {
-    match VisitMut::visit(expression, &mut Shapes { text, depth: 0 }) {
+    match VisitMut::visit(expression, &mut Shapes { text, depth: 0, relations: Vec::new() }) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }
@@ -45,6 +47,8 @@ struct Shapes<'a> {
     text: &'a str,
     /// How many queries are around.
     depth: usize,
+    /// The names of the relations in FROM of each SELECT that is around.
+    relations: Vec<BTreeSet<String>>,
 }
 
 impl VisitorMut for Shapes<'_> {
@@ -81,7 +85,10 @@ impl VisitorMut for Shapes<'_> {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        self.relations.push(relations(select));
         if let GroupByExpr::Expressions(items, _) = &mut select.group_by {
+            // `GROUP BY (a, b)` is `GROUP BY a, b`
+            *items = std::mem::take(items).into_iter().flat_map(entries).collect();
             for item in items {
                 match item {
                     Expr::Rollup(sets) | Expr::Cube(sets) | Expr::GroupingSets(sets) => {
@@ -103,6 +110,7 @@ impl VisitorMut for Shapes<'_> {
     }
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
+        self.relations.pop();
         for window in &mut select.named_window {
             if let NamedWindowExpr::WindowSpec(window) = &mut window.1 {
                 mark_frame(window, false);
@@ -132,10 +140,55 @@ impl VisitorMut for Shapes<'_> {
         {
             mark_frame(window, false);
         }
+        if let Some(column) = column_of_relation(expr, &self.relations) {
+            *expr = column;
+        }
         match operators::rewrite(expr, self.text) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
         }
+    }
+}
+
+/// The names under which a SELECT knows what it reads from.
+fn relations(select: &Select) -> BTreeSet<String> {
+    let factors = select
+        .from
+        .iter()
+        .flat_map(|from| std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation)));
+    let name = |factor: &TableFactor| match factor {
+        TableFactor::Table { alias: None, name, .. } => name.0.last().and_then(|part| part.as_ident()).map(fold),
+        TableFactor::Table { alias: Some(alias), .. }
+        | TableFactor::Derived { alias: Some(alias), .. }
+        | TableFactor::Function { alias: Some(alias), .. }
+        | TableFactor::UNNEST { alias: Some(alias), .. }
+        | TableFactor::NestedJoin { alias: Some(alias), .. } => Some(fold(&alias.name)),
+        _ => None,
+    };
+    factors.filter_map(name).collect()
+}
+
+/// `(t).a` is `t.a` where `t` is a relation.
+fn column_of_relation(expr: &Expr, relations: &[BTreeSet<String>]) -> Option<Expr> {
+    let Expr::CompoundFieldAccess { root, access_chain } = expr else { return None };
+    let Expr::Nested(root) = root.as_ref() else { return None };
+    let (Expr::Identifier(relation), [AccessExpr::Dot(Expr::Identifier(column))]) =
+        (root.as_ref(), access_chain.as_slice())
+    else {
+        return None;
+    };
+    let known = fold(relation);
+    relations
+        .iter()
+        .any(|names| names.contains(&known))
+        .then(|| Expr::CompoundIdentifier(vec![relation.clone(), column.clone()]))
+}
+
+/// The entries of a row, or what is none by itself.
+fn entries(item: Expr) -> Vec<Expr> {
+    match item {
+        Expr::Tuple(entries) => entries,
+        item => vec![item],
     }
 }
 
@@ -305,8 +358,9 @@ mod tests {
             ("TABLE s.t", "SELECT * FROM s.t"),
             ("SELECT x FROM t ORDER BY 1 FETCH FIRST 3 ROWS ONLY", "SELECT x FROM t ORDER BY 1L LIMIT 3"),
             ("SELECT x FROM t OFFSET 2 FETCH NEXT ROW ONLY", "SELECT x FROM t LIMIT 1L OFFSET 2L"),
+            ("SELECT (t).a FROM s.t", "SELECT t.a AS \"a\" FROM s.t"),
             ("SELECT * FROM pg_catalog.f(x)", "SELECT * FROM f(x)"),
-            ("SELECT count(1) FROM t GROUP BY 2", "SELECT count(1L) AS count FROM t GROUP BY 2L"),
+            ("SELECT count(1) FROM t GROUP BY 2", "SELECT count(1L) AS \"count\" FROM t GROUP BY 2L"),
         ] {
             assert_eq!(said(sql), expected, "{sql}");
         }

@@ -14,6 +14,8 @@ use crate::statement::quantified;
 
 /// The function that stands for `ARRAY(SELECT …)` until its subquery is planned.
 pub const ARRAY_OF_SUBQUERY: &str = "array of subquery";
+/// The function that makes a row.
+const ROW: &str = "row";
 /// Digits of the longest whole number that has a type of its own.
 const DIGITS_MAX: usize = 76;
 /// The greatest subscript that an array may have.
@@ -38,9 +40,8 @@ pub fn rewrite(expr: &mut Expr, text: &str) -> Result<()> {
         Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => negate(inner).map_or((), |negated| *expr = negated),
         Expr::BinaryOp { left, op, right } => {
             by_name(op);
-            match (without_parentheses(left), without_parentheses(right)) {
-                (Expr::Tuple(left), Expr::Tuple(right)) => *expr = compare_rows(left, op, right)?,
-                _ => {}
+            if let (Some(left), Some(right)) = (row(left), row(right)) {
+                *expr = compare_rows(&left, op, &right)?;
             }
         }
         Expr::AnyOp { left, compare_op, right, .. } => {
@@ -79,21 +80,27 @@ pub fn rewrite(expr: &mut Expr, text: &str) -> Result<()> {
             *expr = Expr::Nested(inner.clone());
         }
         Expr::InList { expr: left, list, negated } => {
-            if let Expr::Tuple(row) = without_parentheses(left)
-                && list.iter().all(|item| matches!(without_parentheses(item), Expr::Tuple(_)))
+            if let Some(left) = row(left)
+                && let Some(list) = list.iter().map(row).collect::<Option<Vec<_>>>()
             {
-                *expr = row_in_list(row, list, *negated)?;
+                *expr = row_in_list(&left, &list, *negated)?;
             }
         }
         Expr::InSubquery { expr: left, subquery, negated } => {
-            if let Expr::Tuple(row) = without_parentheses(left) {
-                *expr = row_in_subquery(row, subquery, *negated);
+            if let Some(left) = row(left) {
+                *expr = row_in_subquery(&left, subquery, *negated);
             }
         }
+        Expr::Tuple(values) => *expr = call(ROW, std::mem::take(values)),
         // the planner plans what stands in brackets without the statement's parameters and outer columns
         Expr::Array(array) => *expr = call("make_array", std::mem::take(&mut array.elem)),
         Expr::Function(function) => array_of_subquery(function),
-        Expr::CompoundFieldAccess { access_chain, .. } => access_chain.iter_mut().for_each(complete_slice),
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            access_chain.iter_mut().for_each(complete_slice);
+            if !matches!(root.as_ref(), Expr::Identifier(_)) {
+                access_chain.iter_mut().for_each(field_by_name);
+            }
+        }
         _ => {}
     }
     Ok(())
@@ -152,12 +159,24 @@ fn negate(inner: &Expr) -> Option<Expr> {
     })
 }
 
-fn without_parentheses(expr: &Expr) -> &Expr {
+/// The values of a row: `(a, b)`, which is a call by now, or `ROW(a, b)`.
+fn row(expr: &Expr) -> Option<Vec<Expr>> {
     let mut expr = expr;
     while let Expr::Nested(inner) = expr {
         expr = inner;
     }
-    expr
+    let Expr::Function(Function { name, args: FunctionArguments::List(list), over: None, .. }) = expr else {
+        return None;
+    };
+    let [name] = name.0.as_slice() else { return None };
+    if name.as_ident().is_none_or(|name| name.quote_style.is_some() || !name.value.eq_ignore_ascii_case(ROW)) {
+        return None;
+    }
+    let value = |argument: &FunctionArg| match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => Some(value.clone()),
+        _ => None,
+    };
+    list.args.iter().map(value).collect()
 }
 
 /// `OPERATOR(pg_catalog.=)` is `=`.
@@ -288,12 +307,8 @@ fn compare_rows(left: &[Expr], op: &BinaryOperator, right: &[Expr]) -> Result<Ex
     compared.ok_or_else(|| Error::unsupported("cannot compare rows of zero length"))
 }
 
-fn row_in_list(row: &[Expr], list: &[Expr], negated: bool) -> Result<Expr> {
-    let mut equal = Vec::with_capacity(list.len());
-    for item in list {
-        let Expr::Tuple(item) = without_parentheses(item) else { continue };
-        equal.push(compare_rows(row, &BinaryOperator::Eq, item)?);
-    }
+fn row_in_list(row: &[Expr], list: &[Vec<Expr>], negated: bool) -> Result<Expr> {
+    let equal = list.iter().map(|item| compare_rows(row, &BinaryOperator::Eq, item)).collect::<Result<Vec<_>>>()?;
     let any = joined(equal, &BinaryOperator::Or).ok_or_else(|| Error::internal("an empty IN list"))?;
     Ok(if negated { Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(any) } } else { any })
 }
@@ -330,6 +345,15 @@ fn array_of_subquery(function: &mut Function) {
         && let Expr::Function(made) = call(ARRAY_OF_SUBQUERY, vec![Expr::Subquery(query.clone())])
     {
         *function = made;
+    }
+}
+
+/// `(x).a` goes by the name of the field, which the planner takes as a text.
+fn field_by_name(access: &mut AccessExpr) {
+    if let AccessExpr::Dot(field) = access
+        && let Expr::Identifier(name) = field
+    {
+        *field = Expr::value(Value::SingleQuotedString(fold(name)));
     }
 }
 
@@ -378,6 +402,9 @@ mod tests {
             ("a = ANY(SELECT b)", "a = ANY(SELECT b)"),
             ("ARRAY[a, b]", "make_array(a, b)"),
             ("ARRAY(SELECT b)", "\"array of subquery\"((SELECT b))"),
+            ("ROW(a, b) <> (c, d)", "(a <> c OR b <> d)"),
+            ("(a, b)", "row(a, b)"),
+            ("(f(x)).n", "(f(x)).'n'"),
             ("a[:x]", "a[1L:x]"),
             ("a[x:]", "a[x:2147483647L]"),
             ("a NOT LIKE ALL (b)", "\"all !~~\"(a, b)"),
