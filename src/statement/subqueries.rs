@@ -801,17 +801,16 @@ impl ScalarUDFImpl for Only {
 #[cfg(test)]
 mod tests {
     use datafusion::arrow::util::pretty::pretty_format_batches;
-    use datafusion::physical_plan::displayable;
+    use datafusion::physical_plan::{ExecutionPlan, displayable};
     use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
-    use datafusion::prelude::SessionContext;
+    use datafusion::prelude::{ParquetReadOptions, SessionContext};
 
     use super::*;
     use crate::access::lint;
     use crate::apply::{ApplyPlanner, prepare};
 
-    /// The physical plan and the values of a query, in the engine's dialect.
-    async fn answer(sql: &str) -> (String, Result<Vec<String>>) {
-        let context = SessionContext::new();
+    /// The physical plan of a query in the engine's dialect.
+    async fn planned(context: &SessionContext, sql: &str) -> Arc<dyn ExecutionPlan> {
         let state = context.state();
         let plan = state.create_logical_plan(sql).await.unwrap();
         let mut analyzer = state.analyzer().clone();
@@ -819,14 +818,20 @@ mod tests {
         let plan = analyzer.execute_and_check(plan, state.config_options(), |_, _| {}).unwrap();
         let plan = prepare(state.optimizer().optimize(plan, &state, |_, _| {}).unwrap()).unwrap();
         let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(ApplyPlanner)]);
-        let plan = planner.create_physical_plan(&plan, &state).await.unwrap();
+        planner.create_physical_plan(&plan, &state).await.unwrap()
+    }
+
+    /// The plan as text, and the values.
+    async fn answer(sql: &str) -> (String, Result<Vec<String>>) {
+        let context = SessionContext::new();
+        let plan = planned(&context, sql).await;
         lint::lint(&plan).unwrap();
         let text = displayable(plan.as_ref()).indent(true).to_string();
         let rows = datafusion::physical_plan::collect(plan, context.task_ctx()).await.map(|batches| {
             let table = pretty_format_batches(&batches).unwrap().to_string();
             let rows = table.lines().skip(3).filter(|line| line.starts_with('|'));
             let cells = |row: &str| row.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>().join(" ");
-            rows.map(cells).collect()
+            rows.map(|row| cells(row).trim_end().to_owned()).collect()
         });
         (text, rows)
     }
@@ -885,6 +890,24 @@ mod tests {
         ] {
             let (_, rows) = answer(&sql).await;
             assert_eq!(rows.unwrap(), expected, "{sql}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_run_for_each_row_is_looked_at_before_it_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let context = SessionContext::new();
+        let copy = format!("copy (values (1), (2)) to '{}/rows.parquet' stored as parquet", folder.path().display());
+        let sink = planned(&context, &copy).await;
+        datafusion::physical_plan::collect(sink, context.task_ctx()).await.unwrap();
+        let file = folder.path().join("rows.parquet");
+        context.register_parquet("files", file.to_str().unwrap(), ParquetReadOptions::default()).await.unwrap();
+        for condition in ["column1 < x", "column1 + 0 = x and column1 <> x * 2"] {
+            let sql =
+                format!("select (select column1 from files where {condition} order by 1 limit 1 offset 1) from {ROWS}");
+            let plan = planned(&context, &sql).await;
+            assert!(displayable(plan.as_ref()).indent(true).to_string().contains("ApplyExec"), "{condition}");
+            assert!(lint::lint(&plan).is_err(), "{condition}");
         }
     }
 
