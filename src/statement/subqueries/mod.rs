@@ -4,10 +4,13 @@
 //! which is tried on the node alone; so what is fast stays as it is. Where not, each subquery becomes a column of the
 //! node's input: as an aggregate, which the optimizer makes a hash join of, if that can be, and by Apply if not.
 
+mod functions;
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, AsArray};
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DataFusionError, JoinType, Result, ScalarValue, Spans};
@@ -21,9 +24,8 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::logical_plan::{EmptyRelation, Limit, Sort};
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ExprSchemable, FetchType, Filter, Join, LogicalPlan, LogicalPlanBuilder, Operator, Projection,
-    ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, SkipType, SortExpr, Subquery, Volatility,
-    lit, when,
+    Expr, ExprSchemable, FetchType, Filter, Join, LogicalPlan, LogicalPlanBuilder, Operator, Projection, SkipType,
+    SortExpr, Subquery, lit, when,
 };
 use datafusion::optimizer::analyzer::AnalyzerRule;
 use datafusion::optimizer::decorrelate_lateral_join::DecorrelateLateralJoin;
@@ -31,6 +33,9 @@ use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateS
 use datafusion::optimizer::rewrite_set_comparison::RewriteSetComparison;
 use datafusion::optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
 use datafusion::optimizer::{Optimizer, OptimizerContext};
+
+pub use functions::array_marker;
+use functions::{maybe, only};
 
 use super::quantified;
 use super::shapes::ARRAY_OF_SUBQUERY;
@@ -679,250 +684,4 @@ fn without_marks(right: LogicalPlan) -> Result<LogicalPlan> {
 
 fn misplaced() -> DataFusionError {
     DataFusionError::External(Box::new(Error::unsupported("a subquery cannot stand here")))
-}
-
-/// A value as it is, that may be NULL as far as anybody knows. It is volatile, so that nobody looks at the value.
-fn maybe() -> Arc<ScalarUDF> {
-    Arc::new(ScalarUDF::new_from_impl(Maybe { signature: Signature::any(1, Volatility::Volatile) }))
-}
-
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Maybe {
-    signature: Signature,
-}
-
-impl ScalarUDFImpl for Maybe {
-    fn name(&self) -> &'static str {
-        "maybe"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        types.first().cloned().ok_or_else(misplaced)
-    }
-
-    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
-        let field = args.arg_fields.first().ok_or_else(misplaced)?;
-        Ok(Arc::new(field.as_ref().clone().with_nullable(true)))
-    }
-
-    fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        Ok(args.args.swap_remove(0))
-    }
-}
-
-/// The one element of an array; NULL if it has none, and an error if it has several.
-fn only() -> Arc<ScalarUDF> {
-    Arc::new(ScalarUDF::new_from_impl(Only { signature: Signature::any(1, Volatility::Immutable) }))
-}
-
-/// What stands for `ARRAY(SELECT …)` until [`Subqueries`] has found it.
-pub fn array_marker(name: &str) -> Option<Arc<ScalarUDF>> {
-    let marker = || ArrayOf { signature: Signature::any(1, Volatility::Volatile) };
-    (name == ARRAY_OF_SUBQUERY).then(|| Arc::new(ScalarUDF::new_from_impl(marker())))
-}
-
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct ArrayOf {
-    signature: Signature,
-}
-
-impl ScalarUDFImpl for ArrayOf {
-    fn name(&self) -> &'static str {
-        ARRAY_OF_SUBQUERY
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        match types {
-            // an array of arrays has one more dimension, and the same type
-            [DataType::Null] => Ok(DataType::new_list(DataType::Utf8, true)),
-            [element] => Ok(DataType::new_list(element.clone(), true)),
-            _ => datafusion::common::plan_err!("ARRAY takes a subquery"),
-        }
-    }
-
-    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        datafusion::common::internal_err!("ARRAY takes a subquery")
-    }
-}
-
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Only {
-    signature: Signature,
-}
-
-impl ScalarUDFImpl for Only {
-    fn name(&self) -> &'static str {
-        "only"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        match types {
-            [DataType::List(item)] => Ok(item.data_type().clone()),
-            _ => datafusion::common::internal_err!("only takes a list"),
-        }
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let lists: ArrayRef = args.args[0].to_array(args.number_rows)?;
-        let lists = lists.as_list::<i32>();
-        let offsets = lists.value_offsets();
-        let mut places = Vec::with_capacity(args.number_rows);
-        for row in 0..args.number_rows {
-            let (first, end) = (offsets[row], offsets[row + 1]);
-            let valid = datafusion::arrow::array::Array::is_valid(lists, row);
-            match end - first {
-                _ if !valid => places.push(None),
-                0 => places.push(None),
-                1 => places.push(u32::try_from(first).ok()),
-                _ => {
-                    let message = "more than one row returned by a subquery used as an expression";
-                    let error = Error::new(SqlState::CARDINALITY_VIOLATION, message);
-                    return Err(DataFusionError::External(Box::new(error)));
-                }
-            }
-        }
-        let places = datafusion::arrow::array::UInt32Array::from(places);
-        Ok(ColumnarValue::Array(datafusion::arrow::compute::take(lists.values(), &places, None)?))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use datafusion::arrow::util::pretty::pretty_format_batches;
-    use datafusion::physical_plan::{ExecutionPlan, displayable};
-    use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
-    use datafusion::prelude::{ParquetReadOptions, SessionContext};
-
-    use super::*;
-    use crate::access::lint;
-    use crate::apply::{ApplyPlanner, prepare};
-
-    /// The physical plan of a query in the engine's dialect.
-    async fn planned(context: &SessionContext, sql: &str) -> Arc<dyn ExecutionPlan> {
-        let state = context.state();
-        let plan = state.create_logical_plan(sql).await.unwrap();
-        let mut analyzer = state.analyzer().clone();
-        analyzer.rules.push(Arc::new(Subqueries));
-        let plan = analyzer.execute_and_check(plan, state.config_options(), |_, _| {}).unwrap();
-        let plan = prepare(state.optimizer().optimize(plan, &state, |_, _| {}).unwrap()).unwrap();
-        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(ApplyPlanner)]);
-        planner.create_physical_plan(&plan, &state).await.unwrap()
-    }
-
-    /// The plan as text, and the values.
-    async fn answer(sql: &str) -> (String, Result<Vec<String>>) {
-        let context = SessionContext::new();
-        let plan = planned(&context, sql).await;
-        lint::lint(&plan).unwrap();
-        let text = displayable(plan.as_ref()).indent(true).to_string();
-        let rows = datafusion::physical_plan::collect(plan, context.task_ctx()).await.map(|batches| {
-            let table = pretty_format_batches(&batches).unwrap().to_string();
-            let rows = table.lines().skip(3).filter(|line| line.starts_with('|'));
-            let cells = |row: &str| row.trim_matches('|').split('|').map(str::trim).collect::<Vec<_>>().join(" ");
-            rows.map(|row| cells(row).trim_end().to_owned()).collect()
-        });
-        (text, rows)
-    }
-
-    const ROWS: &str = "(values (1), (2), (3)) as t (x)";
-    const MORE: &str = "(values (1, 10), (1, 20), (2, 30)) as u (x, z)";
-
-    #[tokio::test]
-    async fn what_can_be_a_hash_join_is_one() {
-        for (what, expected) in [
-            (format!("exists (select 1 from {MORE} where u.x = t.x)"), ["1 true", "2 true", "3 false"]),
-            (format!("(select z from {MORE} where u.x = t.x and z > 10)"), ["1 20", "2 30", "3"]),
-            (format!("(select z from {MORE} where u.x = t.x order by z desc limit 1)"), ["1 20", "2 30", "3"]),
-            (format!("x in (select u.x from {MORE})"), ["1 true", "2 true", "3 false"]),
-            (format!("(select count(*) from {MORE} where u.x = t.x)"), ["1 2", "2 1", "3 0"]),
-        ] {
-            let (plan, rows) = answer(&format!("select x, {what} from {ROWS} order by x")).await;
-            assert!(!plan.contains("ApplyExec") && plan.contains("HashJoinExec"), "{what}: {plan}");
-            assert_eq!(rows.unwrap(), expected, "{what}");
-        }
-    }
-
-    #[tokio::test]
-    async fn what_cannot_is_applied() {
-        for (what, expected) in [
-            (format!("(select z from {MORE} where u.x = t.x order by z limit 1 offset 1)"), ["1 20", "2", "3"]),
-            (format!("(select z from {MORE} where u.x < t.x order by z desc limit 1)"), ["1", "2 20", "3 30"]),
-            (format!("x in (select u.x from {MORE} where u.z > t.x * 10)"), ["1 true", "2 true", "3 false"]),
-            (format!("exists (select 1 from {MORE} where u.x > t.x)"), ["1 true", "2 false", "3 false"]),
-            (
-                format!("(select (select max(z) from {MORE} where u.x = t.x and z > s.n) from (values (15)) as s (n))"),
-                ["1 20", "2 30", "3"],
-            ),
-        ] {
-            let (plan, rows) = answer(&format!("select x, {what} from {ROWS} order by x")).await;
-            assert!(plan.contains("ApplyExec"), "{what}: {plan}");
-            assert_eq!(rows.unwrap(), expected, "{what}");
-        }
-    }
-
-    #[tokio::test]
-    async fn lateral_subqueries_give_rows() {
-        for (sql, expected) in [
-            (
-                format!(
-                    "select t.x, l.z from {ROWS}, lateral (select z from {MORE} where u.x >= t.x order by z limit 1) l order by 1"
-                ),
-                &["1 10", "2 30"][..],
-            ),
-            (
-                format!(
-                    "select t.x, l.z from {ROWS} left join lateral (select z from {MORE} where u.x > t.x) l on l.z > 20 order by 1"
-                ),
-                &["1 30", "2", "3"],
-            ),
-        ] {
-            let (_, rows) = answer(&sql).await;
-            assert_eq!(rows.unwrap(), expected, "{sql}");
-        }
-    }
-
-    #[tokio::test]
-    async fn what_is_run_for_each_row_is_looked_at_before_it_runs() {
-        let folder = tempfile::tempdir().unwrap();
-        let context = SessionContext::new();
-        let copy = format!("copy (values (1), (2)) to '{}/rows.parquet' stored as parquet", folder.path().display());
-        let sink = planned(&context, &copy).await;
-        datafusion::physical_plan::collect(sink, context.task_ctx()).await.unwrap();
-        let file = folder.path().join("rows.parquet");
-        context.register_parquet("files", file.to_str().unwrap(), ParquetReadOptions::default()).await.unwrap();
-        for condition in ["column1 < x", "column1 + 0 = x and column1 <> x * 2"] {
-            let sql =
-                format!("select (select column1 from files where {condition} order by 1 limit 1 offset 1) from {ROWS}");
-            let plan = planned(&context, &sql).await;
-            assert!(displayable(plan.as_ref()).indent(true).to_string().contains("ApplyExec"), "{condition}");
-            assert!(lint::lint(&plan).is_err(), "{condition}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_value_is_of_one_row() {
-        for condition in ["u.x = t.x", "u.x <= t.x"] {
-            let (_, rows) = answer(&format!("select (select z from {MORE} where {condition}) from {ROWS}")).await;
-            let error = crate::statement::from_engine(rows.unwrap_err());
-            assert_eq!(error.sqlstate(), SqlState::CARDINALITY_VIOLATION, "{condition}");
-        }
-        // what is not asked for may have as many as it likes
-        let (_, rows) = answer(&format!(
-            "select case when x < 2 then 0 else (select z from {MORE} where u.x = t.x) end from {ROWS} order by x"
-        ))
-        .await;
-        assert_eq!(rows.unwrap(), ["0", "30", ""]);
-    }
 }
