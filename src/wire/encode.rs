@@ -5,8 +5,8 @@
 //! sockets.
 
 mod column;
-mod declared;
 pub mod copy;
+mod declared;
 mod json;
 mod lists;
 mod variant;
