@@ -35,7 +35,7 @@ use super::functions::session_function;
 use super::travel::{self, Asked, Special};
 use super::types::Types;
 use super::views::{self, View};
-use super::{allowed, limits, parse, patterns, quantified, run, shapes, system};
+use super::{allowed, limits, parse, patterns, quantified, run, shapes, subqueries, system};
 use crate::access::decide::{Access, ReadScope};
 use crate::access::secure::SecuredTable;
 use crate::access::visible::VisibleProduct;
@@ -568,6 +568,7 @@ impl ContextProvider for Planner<'_> {
         session_function(name, self.context)
             .or_else(|| quantified::function(name))
             .or_else(|| patterns::function(name))
+            .or_else(|| subqueries::array_marker(name))
             .or_else(|| allowed::scalar(self.state, name))
     }
 

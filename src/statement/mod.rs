@@ -29,6 +29,8 @@ mod quantified;
 mod run;
 mod shapes;
 mod sized;
+mod sort_keys;
+mod subqueries;
 pub mod system;
 mod travel;
 mod types;

@@ -13,6 +13,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::{OptimizerConfig, OptimizerContext};
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
+use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use futures::StreamExt;
 
 use super::audit::Recording;
@@ -20,7 +21,10 @@ use super::bind::Bound;
 use super::casts::Casts;
 use super::context::Context;
 use super::fault::from_engine;
+use super::sort_keys::SortKeys;
+use super::subqueries::Subqueries;
 use crate::access::lint::{self, Secured};
+use crate::apply::{self, ApplyPlanner};
 use crate::engine::share::{Place, Share};
 use crate::error::Result;
 
@@ -32,6 +36,8 @@ pub fn analyse(bound: &Bound) -> Result<LogicalPlan> {
     let options = bound.state.config_options();
     let mut analyzer = bound.state.analyzer().clone();
     analyzer.add_function_rewrite(Arc::new(Casts));
+    analyzer.rules.push(Arc::new(Subqueries));
+    analyzer.rules.push(Arc::new(SortKeys));
     analyzer.execute_and_check(bound.plan.clone(), options, |_, _| {}).map_err(from_engine)
 }
 
@@ -59,8 +65,9 @@ pub async fn secure(bound: &Bound, context: &Context, recorded: bool) -> Result<
     } else {
         Recording::nothing()
     };
-    let planner = state.query_planner();
-    let physical = planner.create_physical_plan(&optimised, state.as_ref()).await.map_err(from_engine)?;
+    let prepared = apply::prepare(optimised).map_err(from_engine)?;
+    let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(ApplyPlanner)]);
+    let physical = planner.create_physical_plan(&prepared, state.as_ref()).await.map_err(from_engine)?;
     let columns = with_meaning(&physical.schema(), &meant);
     Ok(Planned { secured: lint::secure(physical)?, recording, columns })
 }
