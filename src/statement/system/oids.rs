@@ -40,7 +40,7 @@ struct Own {
 static OWN_TYPES: LazyLock<Own> = LazyLock::new(|| {
     let types = Cells::of("pg_type");
     let mut own = Own { by_oid: HashMap::new(), by_name: HashMap::new() };
-    for row in 0..types.len() {
+    for row in types.rows() {
         let text = |column| types.value(row, column).unwrap_or_default();
         let Ok(oid) = text("oid").parse() else { continue };
         let schema = if text("typnamespace") == PG_CATALOG_OID.to_string() {
@@ -226,7 +226,7 @@ impl VisibleOids {
     fn roles(&self) -> &HashMap<u32, String> {
         self.roles.get_or_init(|| {
             let cells = Cells::of("pg_authid");
-            let own = (0..cells.len()).filter_map(|row| {
+            let own = cells.rows().filter_map(|row| {
                 Some((cells.value(row, "oid")?.parse().ok()?, cells.value(row, "rolname")?.into_owned()))
             });
             let visible = objects::roles(&self.context).into_iter().map(|role| (role.oid, role.name.to_owned()));
@@ -249,7 +249,6 @@ impl Context {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::catalog::model::ProductId;
     use crate::statement::system::tests::context;
 

@@ -24,7 +24,7 @@ fn relationships(properties: &str, more: &str) -> (Vec<Relationship>, Vec<String
     let id = ProductId("sales.orders".to_owned());
     let found = loaded.catalog.products.get(&id).map(|product| product.relationships.clone()).unwrap_or_default();
     let about = |problem: &&Problem| problem.message.contains("relationship");
-    (found, loaded.problems.iter().filter(about).map(|problem| problem.to_string()).collect())
+    (found, loaded.problems.iter().filter(about).map(ToString::to_string).collect())
 }
 
 #[test]
