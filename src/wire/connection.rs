@@ -329,6 +329,8 @@ fn encode_options(session: &Session) -> EncodeOptions {
     let settings = session.settings().lock();
     EncodeOptions {
         time_zone: *settings.time_zone(),
+        date_style: settings.date_style(),
+        interval_style: settings.interval_style(),
         bytea_escape: settings.bytea_escape(),
         extra_float_digits: settings.extra_float_digits(),
     }

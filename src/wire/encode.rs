@@ -6,6 +6,8 @@
 
 mod column;
 pub mod copy;
+mod date_style;
+mod interval_style;
 mod json;
 mod lists;
 mod number;
@@ -22,6 +24,7 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use self::column::Column;
 use crate::error::{Error, Result, SqlState};
 use crate::pgtype;
+use crate::settings::date_style::{DateStyle, IntervalStyle};
 use crate::settings::time_zone::TimeZone;
 
 /// The largest DataRow, in bytes (PostgreSQL's `MaxAllocSize`).
@@ -40,6 +43,10 @@ const NULL_LENGTH: i32 = -1;
 pub struct EncodeOptions {
     /// `TimeZone`.
     pub time_zone: TimeZone,
+    /// `DateStyle`.
+    pub date_style: DateStyle,
+    /// `IntervalStyle`.
+    pub interval_style: IntervalStyle,
     /// `bytea_output = escape`.
     pub bytea_escape: bool,
     /// `extra_float_digits`, -15 to 3.
@@ -48,7 +55,13 @@ pub struct EncodeOptions {
 
 impl Default for EncodeOptions {
     fn default() -> Self {
-        Self { time_zone: TimeZone::UTC, bytea_escape: false, extra_float_digits: 1 }
+        Self {
+            time_zone: TimeZone::UTC,
+            date_style: DateStyle::default(),
+            interval_style: IntervalStyle::default(),
+            bytea_escape: false,
+            extra_float_digits: 1,
+        }
     }
 }
 
