@@ -24,6 +24,7 @@ impl SqlState {
     pub const DATETIME_FIELD_OVERFLOW: Self = Self("22008");
     pub const DIVISION_BY_ZERO: Self = Self("22012");
     pub const CHARACTER_NOT_IN_REPERTOIRE: Self = Self("22021");
+    pub const INVALID_ESCAPE_SEQUENCE: Self = Self("22025");
     pub const INVALID_PARAMETER_VALUE: Self = Self("22023");
     pub const ARRAY_SUBSCRIPT_ERROR: Self = Self("2202E");
     pub const INVALID_TEXT_REPRESENTATION: Self = Self("22P02");

@@ -10,9 +10,11 @@
 //! [`Outcome::Session`].
 
 mod allowed;
+mod arrays;
 mod as_of;
 pub mod audit;
 pub mod bind;
+mod casts;
 pub mod classify;
 mod command;
 pub mod context;
@@ -23,11 +25,17 @@ mod limits;
 mod names;
 pub mod notify;
 pub mod parse;
+mod patterns;
 pub mod prepared;
+mod quantified;
 mod run;
+mod shapes;
 mod sized;
+mod sort_keys;
+mod subqueries;
 pub mod system;
 mod travel;
+mod types;
 pub mod views;
 
 use std::sync::Arc;
@@ -35,6 +43,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::ScalarValue;
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::session_state::SessionState;
 use datafusion::sql::parser::Statement as DfStatement;
 
 use audit::Recording;
@@ -45,8 +54,8 @@ use context::Context;
 pub use fault::from_engine;
 use guard::Guard;
 pub use parse::Parsed;
+use run::Planned;
 
-use crate::access::lint::Secured;
 use crate::catalog::model::Role;
 use crate::engine::Engine;
 use crate::error::{Report, Result, Severity, SqlState};
@@ -170,10 +179,11 @@ pub async fn execute(parsed: &Parsed, parameters: &[ScalarValue], context: &Cont
             let place = context.share.place().await?;
             // without ANALYZE nothing is read, and only break-glass shows a plan that would not be shown otherwise
             let recorded = *analyze || context.principal.has_role(Role::BreakGlass);
-            let (secured, bound, recording) = plan(query, &parsed.text, parameters, context, recorded).await?;
+            let (planned, state) = plan(query, &parsed.text, parameters, context, recorded).await?;
+            let Planned { secured, recording, .. } = planned;
             let notice = recorded_notice(&recording, context);
             recording.durable().await?;
-            let start = || run::stream(&secured, &bound.state, context, place);
+            let start = || run::stream(&secured, &state, context, place);
             let rows = command::explain::explain(&secured, analyze.then_some(start), *verbose).await?;
             Ok(Outcome::Rows(Rows { notice, ..rows }))
         }
@@ -194,9 +204,10 @@ async fn rows(
     context: &Context,
 ) -> Result<Rows> {
     let place = context.share.place().await?;
-    let (secured, bound, recording) = plan(query, text, parameters, context, true).await?;
-    let schema = result_schema(query, &secured.schema());
-    let stream = run::stream(&secured, &bound.state, context, place)?;
+    let (planned, state) = plan(query, text, parameters, context, true).await?;
+    let Planned { secured, recording, columns } = planned;
+    let schema = result_schema(query, &columns);
+    let stream = run::stream(&secured, &state, context, place)?;
     let notice = recorded_notice(&recording, context);
     let stream = recording.before(stream, context).await?;
     Ok(Rows { schema, stream, tag, guard: Some(Guard::new(context)), notice })
@@ -221,15 +232,15 @@ async fn plan(
     parameters: &[ScalarValue],
     context: &Context,
     recorded: bool,
-) -> Result<(Secured, Bound, Recording)> {
+) -> Result<(Planned, Arc<SessionState>)> {
     let types = parameters.iter().map(|value| Some(bind::parameter_field(value.data_type()))).collect();
     let (query, text, parameters, planning) = (query.clone(), Arc::clone(text), parameters.to_vec(), context.clone());
     let securing = async move {
         let bound = bind::bind(&query, &text, types, &planning).await;
         let Bound { plan, state } = bound.inspect_err(|_| planning.audit.record_denials(&planning))?;
         let bound = Bound { plan: bind::with_parameters(plan, &parameters)?, state };
-        let (secured, recording) = run::secure(&bound, &planning, recorded).await?;
-        Ok((secured, bound, recording))
+        let planned = run::secure(&bound, &planning, recorded).await?;
+        Ok((planned, bound.state))
     };
     context.mesh.engine.plan(Box::pin(securing)).await
 }

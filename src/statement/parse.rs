@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::Statement;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
@@ -51,7 +52,8 @@ pub fn parse(text: impl Into<Arc<str>>) -> Result<Vec<Parsed>> {
         .map_err(|e| syntax_error(&e.message, position(text, e.location)))?
         .ok_or_else(limits::too_many_tokens)?;
     limits::check_tokens(&tokens)?;
-    let (tokens, clauses) = as_of::take(&tokens).map_err(|e| parser_error(e, text))?;
+    let (mut tokens, clauses) = as_of::take(&tokens).map_err(|e| parser_error(e, text))?;
+    trims_without_characters(&mut tokens);
     let mut parser =
         Parser::new(&PostgreSqlDialect {}).with_recursion_limit(RECURSION_DEPTH_MAX).with_tokens_with_locations(tokens);
     let mut statements = parse_all(&mut parser, text)?;
@@ -70,6 +72,31 @@ pub fn parse(text: impl Into<Arc<str>>) -> Result<Vec<Parsed>> {
             Ok(Parsed { text: Arc::clone(&shared), command })
         })
         .collect()
+}
+
+/// `trim(leading from x)` is `trim(leading x)`, which the parser reads alone of the two.
+fn trims_without_characters(tokens: &mut Vec<TokenWithSpan>) {
+    let keyword = |token: &Token| match token {
+        Token::Word(word) if word.quote_style.is_none() => word.keyword,
+        _ => Keyword::NoKeyword,
+    };
+    // the last three tokens that are no blanks
+    let mut before = [Keyword::NoKeyword; 3];
+    let mut opened = [false; 3];
+    tokens.retain(|token| {
+        if matches!(token.token, Token::Whitespace(_)) {
+            return true;
+        }
+        let this = keyword(&token.token);
+        let trim_at = |place: usize| before[place] == Keyword::TRIM && opened[place + 1];
+        let side = matches!(before[2], Keyword::BOTH | Keyword::LEADING | Keyword::TRAILING);
+        let dropped = this == Keyword::FROM && ((side && trim_at(0)) || trim_at(1));
+        if !dropped {
+            before = [before[1], before[2], this];
+            opened = [opened[1], opened[2], token.token == Token::LParen];
+        }
+        !dropped
+    });
 }
 
 /// A statement as one of the grammars has it.
@@ -227,6 +254,14 @@ mod tests {
         assert!(parse("abort select 1").is_err());
         let error = parse("select (1").unwrap_err();
         assert_eq!(error.message(), "syntax error at end of input");
+    }
+
+    #[test]
+    fn trim_takes_from_without_characters() {
+        for sql in ["trim(leading from x)", "trim ( both from ' x' )", "trim(from x)", "trim(trailing 'b' from x)"] {
+            assert_eq!(parse(format!("select {sql} from t")).unwrap().len(), 1, "{sql}");
+        }
+        assert!(parse("select f(leading from x)").is_err());
     }
 
     #[test]

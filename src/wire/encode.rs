@@ -7,12 +7,10 @@
 mod column;
 pub mod copy;
 mod date_style;
+mod declared;
 mod interval_style;
 mod json;
 mod lists;
-mod number;
-mod numeric;
-mod temporal;
 mod variant;
 
 use std::ops::Range;
@@ -24,6 +22,7 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use self::column::Column;
 use crate::error::{Error, Result, SqlState};
 use crate::pgtype;
+use crate::pgtype::show::{number, numeric, temporal};
 use crate::settings::date_style::{DateStyle, IntervalStyle};
 use crate::settings::time_zone::TimeZone;
 

@@ -17,6 +17,7 @@ mod large_texts;
 mod limits;
 mod masks;
 mod notify;
+mod pg_catalog;
 mod pgbouncer;
 mod portals;
 mod postgres;
