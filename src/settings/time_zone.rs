@@ -4,7 +4,7 @@
 //! Specifications"). It refuses to know how a timestamp is written.
 
 use chrono::{DateTime, Datelike, FixedOffset, Offset, TimeZone as _};
-use chrono_tz::{TZ_VARIANTS, Tz};
+use chrono_tz::{OffsetName as _, TZ_VARIANTS, Tz};
 
 /// A bare number of hours may not leave this range in either direction (PostgreSQL's limit, in hours).
 const OFFSET_HOURS_MAX: i32 = 167;
@@ -89,6 +89,25 @@ impl TimeZone {
             Self::Named(Tz::UTC) => 0,
             Self::Fixed(offset) => offset.local_minus_utc(),
             Self::Named(zone) => named_offset(*zone, utc_micros.div_euclid(MICROS_PER_SECOND)),
+        }
+    }
+
+    /// What the zone's time is called at an instant, given in microseconds since 1970: `CET`, or an offset where it has no
+    /// name.
+    #[must_use]
+    pub fn abbreviation(&self, utc_micros: i64) -> String {
+        match self {
+            Self::Named(zone) => {
+                let seconds = utc_micros.div_euclid(MICROS_PER_SECOND).clamp(CALENDAR_MIN_SECONDS, RULES_END_SECONDS);
+                let moment = DateTime::from_timestamp(seconds, 0).unwrap_or_default().naive_utc();
+                let offset = zone.offset_from_utc_datetime(&moment);
+                offset.abbreviation().map_or_else(String::new, str::to_owned)
+            }
+            // `<+02>-02`
+            Self::Fixed(_) => {
+                let name = self.name();
+                name.trim_start_matches('<').split('>').next().unwrap_or_default().to_owned()
+            }
         }
     }
 

@@ -34,6 +34,13 @@ async fn values_are_set_shown_and_refused_alike() {
             ("set names 'UTF-8'; show client_encoding", "UTF8"),
             ("set datestyle to iso, dmy; show datestyle", "ISO, DMY"),
             ("set xml option document; show xmloption", "document"),
+            ("set datestyle to german; show datestyle", "German, DMY"),
+            ("select date '2024-03-05'", "05.03.2024"),
+            ("set datestyle to postgres, mdy; set timezone = 'UTC'; select timestamptz '2024-03-05 04:05:06+00'", "Tue Mar 05 04:05:06 2024 UTC"),
+            ("set datestyle to sql, dmy; select timestamp '2024-03-05 04:05:06.5'", "05/03/2024 04:05:06.5"),
+            ("set datestyle to iso; set intervalstyle = iso_8601; select interval '1 day 2 hours'", "P1DT2H"),
+            ("set intervalstyle = 'SQL_STANDARD'; select interval '1 day 2 hours'", "1 2:00:00"),
+            ("reset all; select interval '1 day 2 hours'", "1 day 02:00:00"),
         ] {
             assert_eq!(c.rows(sql).await, [shown], "{sql}");
         }
@@ -105,6 +112,10 @@ async fn the_startup_message_sets() {
     }
     assert!(client.rows("show data_directory").await[0].starts_with("Error 42501"));
     assert!(client.rows("show all").await.len() > 300);
+    let row = "select setting, unit, source, reset_val, min_val from pg_settings where name = 'work_mem'";
+    assert_eq!(client.rows(row).await, ["3072|kB|default|3072|64"]);
+    client.query("set work_mem = '8MB'").await;
+    assert_eq!(client.rows(row).await, ["8192|kB|session|3072|64"]);
     // what the server knows of itself
     assert_eq!(client.rows("show ssl").await, ["off"]);
     assert!(client.rows("show max_connections").await[0].parse::<u32>().is_ok());
