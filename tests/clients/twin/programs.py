@@ -79,6 +79,12 @@ def run(client, folder, server, postgres):
         command = ["psql", "-X", "-a", "-f", client.program.name]
     elif kind == ".js":
         command = ["node", client.program]
+    elif kind == ".pl":
+        command = ["perl", client.program]
+    elif kind == ".go":
+        # Debian's packages of Go sources lie where GOPATH was
+        environment |= {"GOPATH": "/usr/share/gocode", "GO111MODULE": "off", "GOFLAGS": "-buildvcs=false"}
+        command = ["go", "run", client.program]
     elif kind == ".java":
         command = ["java", "-cp", os.environ.get("PGJDBC_JAR", "/usr/share/java/postgresql.jar"), client.program]
     else:
