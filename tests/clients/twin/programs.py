@@ -51,11 +51,11 @@ def listed():
 
 
 def compared(client, folder, postgres, mesh):
-    """Yields ((client, section, "run"), None, PostgreSQL's lines, pgmesh's lines, differences)."""
+    """Yields ((client, section, "run"), lines that differ)."""
     original, ours = (sections(run(client, folder, server, postgres), server) for server in (postgres, mesh))
     for name in [*original, *(name for name in ours if name not in original)]:
         left, right = original.get(name, ["(no such section)"]), ours.get(name, ["(no such section)"])
-        yield (client.name, name.replace(" ", "_"), "run"), None, left, right, compare(left, right)
+        yield (client.name, name.replace(" ", "_"), "run"), compare(left, right)
 
 
 def run(client, folder, server, postgres):
@@ -135,7 +135,7 @@ def there(package, folder):
 
 
 def install(chosen, folder):
-    """Everything that the clients need, by their registries' ordinary clients."""
+    """Everything that the clients need, by their registries' ordinary clients. Whether all of it is there now."""
     wanted = {}
     for client in chosen:
         for package in missing(client, folder):
@@ -157,7 +157,8 @@ def install(chosen, folder):
                 subprocess.run(["python3", "-m", "venv", environment], check=True)
             command = [environment / "bin/python", "-m", "pip", "install", "-q", "--disable-pip-version-check", *names]
             subprocess.run(command, check=False)
-    for client in chosen:
-        lacking = missing(client, folder)
-        if lacking:
-            print(f"could not install {' '.join(lacking)}; {client.name} is skipped")
+    lacking = {client.name: missing(client, folder) for client in chosen}
+    for name, packages in lacking.items():
+        if packages:
+            print(f"could not install {' '.join(packages)}; {name} is skipped")
+    return not any(lacking.values())

@@ -17,8 +17,15 @@ import (
 
 func section(name string, body func() error) {
 	fmt.Println("== " + name)
-	if err := body(); err != nil {
-		fmt.Println("error", strings.ReplaceAll(err.Error(), "\n", " "))
+	done := make(chan error, 1)
+	go func() { done <- body() }()
+	select {
+	case err := <-done:
+		if err != nil {
+			fmt.Println("error", strings.ReplaceAll(err.Error(), "\n", " "))
+		}
+	case <-time.After(30 * time.Second):
+		fmt.Println("not done after 30 s")
 	}
 }
 
@@ -45,6 +52,8 @@ func show(rows *sql.Rows, err error) error {
 		for _, v := range values {
 			switch v := (*v.(*any)).(type) {
 			case []byte:
+				fmt.Printf(" %q", v)
+			case string:
 				fmt.Printf(" %q", v)
 			case time.Time:
 				fmt.Print(" ", v.UTC().Format(time.RFC3339Nano))
