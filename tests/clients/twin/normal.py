@@ -61,9 +61,10 @@ class Names:
                 self.of.setdefault(int(oid), f"{kind.decode()} {name.decode()}")
 
     def name(self, oid):
-        if oid < FIRST_MADE_OID:
+        known = self.of.get(oid)
+        if oid < FIRST_MADE_OID and not (known and TOAST.search(known)):
             return str(oid)
-        return f"<{self.of[oid]}>" if oid in self.of else f"<unknown oid {oid}>"
+        return f"<{known}>" if known else f"<unknown oid {oid}>"
 
     def oid(self, kind, name):
         return next((oid for oid, said in self.of.items() if said == f"{kind} {name}"), None)
@@ -98,9 +99,8 @@ class Writer:
         lines += [f"set {name} = {version(value)}" for name, value in sorted(answer.parameters.items())]
         if answer.error:
             lines.append(f"error {fields(answer.error)}")
-        # a listing's own number of rows counts those that are left out
-        dropped = len(answer.rows) - len(rows)
-        lines += [f"tag {tag}" if not dropped else "tag SELECT" for tag in answer.tags]
+        # the number of rows that came counts those that are left out here
+        lines += [f"tag {tag.replace(f'SELECT {len(answer.rows)}', 'SELECT of these')}" for tag in answer.tags]
         lines.append(f"status {answer.status}")
         return lines
 

@@ -133,6 +133,8 @@ def create(table):
     for row in table.rows:
         values = (f"{literal(value)}::{column.type}" for value, column in zip(row, table.columns))
         yield f"INSERT INTO {name} VALUES ({', '.join(values)});"
+    # nobody writes to a mesh, and nobody sees the rights of others
+    yield f"REVOKE ALL ON {name} FROM {data.OWNER};"
     yield "RESET ROLE;"
 
 
