@@ -29,7 +29,9 @@ def copy(mesh, postgres):
         if answer.error:
             print(f"{SCHEMA} is not described: {answer.error.get('M')}")
             return
-    relations, columns = ([[None if v is None else v.decode() for v in row] for row in answer.rows] for answer in answers)
+    relations, columns = (
+        [[None if v is None else v.decode() for v in row] for row in answer.rows] for answer in answers
+    )
     statements = [f"CREATE SCHEMA {SCHEMA};", f"GRANT USAGE ON SCHEMA {SCHEMA} TO PUBLIC;"]
     for name, kind, comment in relations:
         of_it = [column for column in columns if column[0] == name]
@@ -41,7 +43,7 @@ def copy(mesh, postgres):
             written = ", ".join(f'"{c[1]}" {types[c[1]]}{" NOT NULL" if c[4] == "t" else ""}' for c in of_it)
             statements.append(f'CREATE TABLE {SCHEMA}."{name}" ({written});')
         statements.append(f'GRANT SELECT ON {SCHEMA}."{name}" TO PUBLIC;')
-        described = [(f"{'VIEW' if kind == 'v' else 'TABLE'} {SCHEMA}.\"{name}\"", comment)]
+        described = [(f'{"VIEW" if kind == "v" else "TABLE"} {SCHEMA}."{name}"', comment)]
         described += [(f'COLUMN {SCHEMA}."{name}"."{c[1]}"', c[5]) for c in of_it]
         statements += [f"COMMENT ON {what} IS {literal(text)};" for what, text in described if text is not None]
     postgres.setup("\n".join(statements))

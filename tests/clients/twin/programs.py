@@ -74,7 +74,16 @@ def run(client, folder, server, postgres):
     kind = client.program.suffix
     if client.name == "fdw":
         command = ["psql", "-X", "-a", "-h", postgres.folder, "-p", postgres.port, "-U", "postgres", "-d", "mesh"]
-        command += ["-v", f"host={server.host}", "-v", f"port={server.port}", "-v", f"user={USER}", "-f", client.program.name]
+        command += [
+            "-v",
+            f"host={server.host}",
+            "-v",
+            f"port={server.port}",
+            "-v",
+            f"user={USER}",
+            "-f",
+            client.program.name,
+        ]
     elif kind == ".sql":
         command = ["psql", "-X", "-a", "-f", client.program.name]
     elif kind == ".js":
@@ -91,8 +100,13 @@ def run(client, folder, server, postgres):
         command = [folder / environment_of(client) / "bin/python", client.program]
     try:
         done = subprocess.run(
-            [str(part) for part in command], env=environment, stdin=subprocess.DEVNULL, cwd=client.program.parent,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=SECONDS_MAX[client.fast],
+            [str(part) for part in command],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            cwd=client.program.parent,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=SECONDS_MAX[client.fast],
         )
         text = done.stdout.decode(errors="replace")
         return text if done.returncode == 0 else f"{text}\nexit code {done.returncode}\n"

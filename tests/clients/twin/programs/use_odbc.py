@@ -16,7 +16,14 @@ def connect(**options):
 
 db = connect()
 with section("driver"):
-    for name in ("SQL_DBMS_NAME", "SQL_DATABASE_NAME", "SQL_USER_NAME", "SQL_IDENTIFIER_QUOTE_CHAR", "SQL_DEFAULT_TXN_ISOLATION", "SQL_DATA_SOURCE_READ_ONLY"):
+    for name in (
+        "SQL_DBMS_NAME",
+        "SQL_DATABASE_NAME",
+        "SQL_USER_NAME",
+        "SQL_IDENTIFIER_QUOTE_CHAR",
+        "SQL_DEFAULT_TXN_ISOLATION",
+        "SQL_DATA_SOURCE_READ_ONLY",
+    ):
         print(name, db.getinfo(getattr(pyodbc, name)))
 CATALOG = {
     "tables": lambda c: c.tables(),

@@ -36,7 +36,9 @@ with section("rows"), connect() as db, db.cursor() as cursor:
     print(cursor.rowcount, cursor.statusmessage)
 
 with section("parameters"), connect() as db, db.cursor() as cursor:
-    cursor.execute("SELECT id, amount FROM sales.orders WHERE id = ANY(%s) AND day > %s ORDER BY 1", ([1, 2, 3], "2026-01-01"))
+    cursor.execute(
+        "SELECT id, amount FROM sales.orders WHERE id = ANY(%s) AND day > %s ORDER BY 1", ([1, 2, 3], "2026-01-01")
+    )
     show(cursor.fetchall())
     cursor.execute("SELECT %s, %s, %s, %s::numeric, %s::bytea", (1, "it's", None, "1.50", psycopg2.Binary(b"\0\1")))
     described(cursor)
@@ -141,7 +143,14 @@ with section("errors"):
             print(sql, "succeeds")
         except psycopg2.Error as error:
             diag = error.diag
-            print(sql, type(error).__name__, error.pgcode, diag.message_primary, diag.statement_position, diag.message_hint)
+            print(
+                sql,
+                type(error).__name__,
+                error.pgcode,
+                diag.message_primary,
+                diag.statement_position,
+                diag.message_hint,
+            )
         db.rollback()
     db.close()
 
