@@ -1,7 +1,7 @@
 """What two servers answered, written so that equal answers are equal lines.
 
 Values that no two servers share are told by what they name: OIDs of objects that the catalog made (12000 and above), in every
-column whose type holds OIDs and in RowDescription. Rows about TOAST tables, which only PostgreSQL has, are left out. Nothing else
+column whose type holds OIDs and in RowDescription; a transaction's number is not compared. Rows about TOAST tables, which only PostgreSQL has, are left out. Nothing else
 is. Rows are sorted where no ORDER BY stands at the statement's top.
 """
 
@@ -15,6 +15,8 @@ OID = 26
 OID_TYPES = {OID, 24, 2202, 2203, 2204, 2205, 2206, 3734, 3769, 4089, 4096, 4191}
 OID_LISTS = {30, 1028, 1008, 2207, 2208, 2209, 2210, 2211}
 TEXT_TYPES = {18, 19, 25, 114, 705, 1042, 1043}
+# xid, cid, xid8: counters of a server's own
+TRANSACTION_TYPES = {28, 29, 5069}
 INTEGER_TYPES = {20: "!q", 21: "!h", 23: "!i"}
 TOAST = re.compile(r"\bpg_toast_\d+")
 # "PostgreSQL 15.18 (Debian …) on …", "15.18 (Debian …)", 150018: the minor version is not compared
@@ -124,6 +126,8 @@ class Writer:
     def cell(self, value, column):
         if value is None:
             return "NULL"
+        if column.type in TRANSACTION_TYPES:
+            return "<transaction>"
         if column.format == 0:
             text = value.decode()
             if column.type in OID_TYPES and text.isdigit():
