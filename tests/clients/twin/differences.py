@@ -8,7 +8,8 @@
     + a line that only pgmesh answers
 
 `open` names what differs and should not, as `client number`, so that what is alike stays alike: a ratchet, written anew by
-`run --write-open`. An entry of either that is not seen any more fails the run as an unlisted difference does.
+`run --write-open`. An entry of `differences` that is not seen any more fails the run as an unlisted difference does; one of `open`
+is named.
 """
 
 from collections import Counter

@@ -1,8 +1,9 @@
 """What two servers answered, written so that equal answers are equal lines.
 
 Values that no two servers share are told by what they name: OIDs of objects that the catalog made (12000 and above), in every
-column whose type holds OIDs and in RowDescription; a transaction's number is not compared. Rows about TOAST tables, which only PostgreSQL has, are left out. Nothing else
-is. Rows are sorted where no ORDER BY stands at the statement's top.
+column whose type holds OIDs and in RowDescription. Numbers of transactions are not compared, nor which minor version it is. Rows
+about TOAST tables, which only PostgreSQL has, are left out. Nothing else is. Rows are sorted where no ORDER BY stands at the
+statement's top.
 """
 
 import re

@@ -20,6 +20,8 @@ USER = "sales_analyst"
 VERSION = re.compile(r"\b15\.\d+ \([^)]*\)|PostgreSQL 15\.\d+[^\n']*|\b1500\d\d\b")
 # psql tells the line of its script
 PSQL_LINE = re.compile(r"^psql:[^:]*:\d+: ")
+# where an object lies in memory
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 # which process notified
 PROCESS = re.compile(r"(process|PID) \d+")
 
@@ -128,7 +130,8 @@ def sections(text, server):
             lines = found.setdefault(begun.group(1), [])
         elif not begun:
             line = PSQL_LINE.sub("", line.replace(str(server.port), "PORT"))
-            lines.append(PROCESS.sub(r"\1 N", VERSION.sub("<version>", line)))
+            line = ADDRESS.sub("", VERSION.sub("<version>", line))
+            lines.append(PROCESS.sub(r"\1 N", line))
     return found
 
 
