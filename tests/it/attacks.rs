@@ -124,12 +124,18 @@ impl Attack {
             "await" => {
                 let began = Instant::now();
                 loop {
-                    let answer = said(client, &[crate::raw::query(rest)]).await;
-                    if lines(&answer) != lines(&said(client, &[crate::raw::query(rest)]).await) {
-                        continue;
+                    let mut answers = Vec::new();
+                    for _ in 0..2 {
+                        let answer = said(client, &[crate::raw::query(rest)]).await;
+                        // a transaction tells its error once
+                        if answer.iter().any(|message| message.kind == b'E') && self.matches(&answer) {
+                            return answer;
+                        }
+                        answers.push(answer);
                     }
-                    if self.matches(&answer) || began.elapsed() > SOON {
-                        return answer;
+                    let is_steady = lines(&answers[0]) == lines(&answers[1]);
+                    if is_steady && (self.matches(&answers[1]) || began.elapsed() > SOON) {
+                        return answers.swap_remove(1);
                     }
                     tokio::time::sleep(Duration::from_millis(20)).await;
                 }

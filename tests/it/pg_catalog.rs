@@ -160,7 +160,7 @@ async fn a_table_is_described_as_it_is_read() {
         .await
         .rows("select oid from pg_class where relname = 'orders' and relkind = 'r'")
         .await;
-    assert_eq!(again, [oid.clone()], "the same in every session");
+    assert_eq!(again, std::slice::from_ref(&oid), "the same in every session");
     let row_type =
         value(&mut mesh, &format!("select typname || typtype || typcategory from pg_type where typrelid = {oid}"))
             .await;

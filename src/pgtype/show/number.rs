@@ -34,10 +34,17 @@ pub struct Stack<const N: usize> {
     len: usize,
 }
 
+impl<const N: usize> Default for Stack<N> {
+    #[inline]
+    fn default() -> Self {
+        Self { bytes: [0; N], len: 0 }
+    }
+}
+
 impl<const N: usize> Stack<N> {
     #[inline]
     pub fn new() -> Self {
-        Self { bytes: [0; N], len: 0 }
+        Self::default()
     }
 
     #[inline]
