@@ -117,7 +117,7 @@ mod tests {
                 written(&|out| date(19_787, style, out)),
                 written(&|out| timestamp(moment, None, style, out)),
                 written(&|out| timestamp(moment, Some(&berlin), style, out)),
-                written(&|out| date(-735_161, style, out)),
+                written(&|out| date(-735_160, style, out)),
             ];
             assert_eq!(found, expected, "{style:?}");
         }

@@ -195,7 +195,7 @@ mod tests {
         let rows = Filled::catalog("pg_index", 2).unwrap().oids("indexrelid", [7, 8]).all("indisunique", "t");
         let rows = rows.int2_lists("indkey", [Some(vec![1, 2]), Some(vec![3])]).finish().unwrap();
         let column = |name: &str| rows.column_by_name(name).unwrap();
-        assert_eq!((rows.num_rows(), rows.num_columns()), (2, 20));
+        assert_eq!((rows.num_rows(), rows.num_columns()), (2, 21));
         assert!(column("indisunique").as_boolean().value(1) && !column("indisprimary").as_boolean().value(0));
         assert!(column("indpred").is_null(0));
         assert_eq!(column("indkey").as_list::<i32>().value(0).len(), 2);
