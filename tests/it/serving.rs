@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::binary::{self, Process};
 
 /// Nothing here takes longer, even in a debug build on a busy machine.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Threads of a server are named after its number, so that a panic is laid at the right door.
 static PANICS: Mutex<Vec<(String, String)>> = Mutex::new(Vec::new());
