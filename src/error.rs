@@ -22,6 +22,9 @@ impl SqlState {
     pub const STRING_DATA_RIGHT_TRUNCATION: Self = Self("22001");
     pub const NUMERIC_VALUE_OUT_OF_RANGE: Self = Self("22003");
     pub const DATETIME_FIELD_OVERFLOW: Self = Self("22008");
+    pub const INVALID_ARGUMENT_FOR_LOGARITHM: Self = Self("2201E");
+    pub const INVALID_ARGUMENT_FOR_POWER: Self = Self("2201F");
+    pub const INVALID_ARGUMENT_FOR_WIDTH_BUCKET: Self = Self("2201G");
     pub const DIVISION_BY_ZERO: Self = Self("22012");
     pub const CHARACTER_NOT_IN_REPERTOIRE: Self = Self("22021");
     pub const INVALID_PARAMETER_VALUE: Self = Self("22023");
@@ -29,6 +32,7 @@ impl SqlState {
     pub const INVALID_TEXT_REPRESENTATION: Self = Self("22P02");
     pub const INVALID_BINARY_REPRESENTATION: Self = Self("22P03");
     pub const INVALID_REGULAR_EXPRESSION: Self = Self("2201B");
+    pub const INVALID_ESCAPE_SEQUENCE: Self = Self("22025");
     pub const INVALID_DATETIME_FORMAT: Self = Self("22007");
     pub const UNIQUE_VIOLATION: Self = Self("23505");
     pub const ACTIVE_SQL_TRANSACTION: Self = Self("25001");
@@ -79,6 +83,33 @@ impl SqlState {
     pub const UNDEFINED_FILE: Self = Self("58P01");
     pub const DATA_CORRUPTED: Self = Self("XX001");
     pub const INTERNAL_ERROR: Self = Self("XX000");
+
+    /// The state with this code, of those that evaluating an expression may end in.
+    #[must_use]
+    pub fn of_data(code: &str) -> Option<Self> {
+        [
+            Self::FEATURE_NOT_SUPPORTED,
+            Self::DATA_EXCEPTION,
+            Self::STRING_DATA_RIGHT_TRUNCATION,
+            Self::NUMERIC_VALUE_OUT_OF_RANGE,
+            Self::INVALID_DATETIME_FORMAT,
+            Self::DATETIME_FIELD_OVERFLOW,
+            Self::DIVISION_BY_ZERO,
+            Self::INVALID_ARGUMENT_FOR_LOGARITHM,
+            Self::INVALID_ARGUMENT_FOR_POWER,
+            Self::INVALID_ARGUMENT_FOR_WIDTH_BUCKET,
+            Self::INVALID_REGULAR_EXPRESSION,
+            Self::CHARACTER_NOT_IN_REPERTOIRE,
+            Self::INVALID_PARAMETER_VALUE,
+            Self::INVALID_ESCAPE_SEQUENCE,
+            Self::INVALID_TEXT_REPRESENTATION,
+            Self::ARRAY_SUBSCRIPT_ERROR,
+            Self::SYNTAX_ERROR,
+            Self::PROGRAM_LIMIT_EXCEEDED,
+        ]
+        .into_iter()
+        .find(|state| state.0 == code)
+    }
 
     /// The five characters as they go over the wire.
     #[must_use]

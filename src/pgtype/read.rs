@@ -135,4 +135,3 @@ pub fn json(text: &str) -> Result<&str> {
         }
     }
 }
-

@@ -34,7 +34,7 @@ use super::fault::from_engine;
 use super::functions::session_function;
 use super::travel::{self, Asked, Special};
 use super::views::{self, View};
-use super::{allowed, limits, parse, run, system};
+use super::{allowed, limits, parse, postgres, run, system};
 use crate::access::decide::{Access, ReadScope};
 use crate::access::secure::SecuredTable;
 use crate::access::visible::VisibleProduct;
@@ -97,7 +97,8 @@ pub async fn plan(
     let DfStatement::Statement(inner) = statement else {
         return Err(Error::unsupported("only queries can be planned"));
     };
-    let (inner, special) = travel::set_apart(inner, text)?;
+    let (mut inner, special) = travel::set_apart(inner, text)?;
+    postgres::syntax::rewrite(&mut inner);
     let statement = DfStatement::Statement(Box::new(inner.clone()));
     let (relations, _) = resolve_table_references(&statement, true).map_err(from_engine)?;
     if relations.len() > RELATIONS_PER_STATEMENT_MAX {
@@ -525,7 +526,7 @@ impl ContextProvider for Planner<'_> {
     }
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
-        self.state.expr_planners()
+        postgres::planners()
     }
 
     fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {

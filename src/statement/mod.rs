@@ -22,6 +22,7 @@ pub mod guard;
 mod limits;
 mod names;
 pub mod parse;
+pub mod postgres;
 mod run;
 mod sized;
 pub mod system;

@@ -10,7 +10,7 @@ use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::SessionState;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::optimizer::{OptimizerConfig, OptimizerContext};
+use datafusion::optimizer::{AnalyzerRule, OptimizerConfig, OptimizerContext};
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use futures::StreamExt;
 
@@ -18,6 +18,7 @@ use super::audit::Recording;
 use super::bind::Bound;
 use super::context::Context;
 use super::fault::from_engine;
+use super::postgres::PostgresMeaning;
 use crate::access::lint::{self, Secured};
 use crate::engine::share::{Place, Share};
 use crate::error::Result;
@@ -28,7 +29,8 @@ const BATCHES_AHEAD_MAX: usize = 2;
 /// The plan after type coercion: its schema is the result's schema.
 pub fn analyse(bound: &Bound) -> Result<LogicalPlan> {
     let options = bound.state.config_options();
-    bound.state.analyzer().execute_and_check(bound.plan.clone(), options, |_, _| {}).map_err(from_engine)
+    let plan = PostgresMeaning.analyze(bound.plan.clone(), options).map_err(from_engine)?;
+    bound.state.analyzer().execute_and_check(plan, options, |_, _| {}).map_err(from_engine)
 }
 
 /// Plans the statement physically and passes it through the lint: the only way to a plan that can run. Before it looks at
