@@ -3,6 +3,7 @@
 //! `catalog` and `delta` do not know each other; here a contract's location becomes an open table, and the catalog, the
 //! grants and a principal become a view. Everything handed out is an immutable snapshot.
 
+pub mod channels;
 mod column_names;
 pub mod conformity;
 pub mod grants;
@@ -40,6 +41,7 @@ use crate::quality::runner::{self, CurrentCatalog};
 use crate::settings::moment;
 use crate::state::State;
 use crate::telemetry::Progress;
+use channels::Channels;
 use column_names::ColumnNames;
 use logins::Logins;
 use policy::Policies;
@@ -62,6 +64,8 @@ pub struct Mesh {
     pub state: Arc<State>,
     /// Records who logged in, and who was refused.
     pub logins: Arc<Logins>,
+    /// What sessions listen on.
+    pub channels: Arc<Channels>,
     /// What is wrong with the tables of the current generation, as far as they were looked at.
     table_problems: ArcSwap<Vec<Problem>>,
     policies: Policies,
@@ -91,6 +95,7 @@ impl Mesh {
             engine,
             relations: Arc::default(),
             logins: Arc::new(Logins::new(&state)),
+            channels: Arc::default(),
             state,
             table_problems: ArcSwap::default(),
             policies,
@@ -244,13 +249,28 @@ impl Mesh {
         self.tables.latest_seen(&table_location(location)).filter(|seen| seen.version == version)?.row_count
     }
 
-    /// Where a relation of `data_catalog` is kept between statements; `reads_scores` when its rows depend on them.
-    pub fn relation_key(&self, name: &'static str, visible: &Visible, reads_scores: bool) -> RelationKey {
+    /// The columns of a product's table as they were last seen, without asking the store; `None` when the table was not
+    /// opened since the server started.
+    pub fn columns_seen(&self, product: &Product) -> Option<SchemaRef> {
+        let location = product.delta_port()?.location.as_ref()?;
+        Some(Arc::clone(&self.tables.latest_seen(&table_location(location))?.schema))
+    }
+
+    /// Where a relation of the catalog is kept between statements; `reads_scores` when its rows depend on them,
+    /// `reads_columns` when they depend on [`Self::columns_seen`].
+    pub fn relation_key(
+        &self,
+        name: &'static str,
+        visible: &Visible,
+        reads_scores: bool,
+        reads_columns: bool,
+    ) -> RelationKey {
         RelationKey {
             name,
             generation: visible.generation(),
             principal: visible.fingerprint(),
             scores_epoch: reads_scores.then(|| self.scores.epoch()),
+            columns_epoch: reads_columns.then(|| self.tables.columns_epoch()),
         }
     }
 

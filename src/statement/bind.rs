@@ -33,8 +33,9 @@ use super::context::Context;
 use super::fault::from_engine;
 use super::functions::session_function;
 use super::travel::{self, Asked, Special};
+use super::types::Types;
 use super::views::{self, View};
-use super::{allowed, limits, parse, postgres, run, system};
+use super::{allowed, limits, parse, patterns, postgres, quantified, run, shapes, subqueries, system};
 use crate::access::decide::{Access, ReadScope};
 use crate::access::secure::SecuredTable;
 use crate::access::visible::VisibleProduct;
@@ -43,8 +44,6 @@ use crate::error::{Error, Result, SqlState};
 
 /// How many relations one statement may name.
 const RELATIONS_PER_STATEMENT_MAX: usize = 1_000;
-/// The schema whose name may always be left out or written in front of functions.
-const PG_CATALOG: &str = "pg_catalog";
 
 /// A logical plan over the visible catalog. It cannot run: only `secure` makes a plan that can.
 pub struct Bound {
@@ -99,6 +98,7 @@ pub async fn plan(
     };
     let (mut inner, special) = travel::set_apart(inner, text)?;
     postgres::syntax::rewrite(&mut inner);
+    shapes::rewrite(&mut inner, text)?;
     let statement = DfStatement::Statement(Box::new(inner.clone()));
     let (relations, _) = resolve_table_references(&statement, true).map_err(from_engine)?;
     if relations.len() > RELATIONS_PER_STATEMENT_MAX {
@@ -121,10 +121,14 @@ pub async fn plan(
             Err(error) => return Err(at_relation(error, &inner, &reference, text)),
         }
     }
-    let planner = Planner { state, context: search.context, sources };
-    SqlToRel::new_with_options(&planner, parser_options())
+    let planner = Planner::new(state, search.context, sources, text);
+    let plan = SqlToRel::new_with_options(&planner, parser_options())
         .sql_statement_to_plan_with_context(inner, &mut PlannerContext::new().with_prepare_param_data_types(parameters))
-        .map_err(from_engine)
+        .map_err(from_engine)?;
+    if plan.get_parameter_names().map_err(from_engine)?.is_empty() {
+        return Ok(plan);
+    }
+    quantified::infer_parameters(plan).map_err(from_engine)
 }
 
 /// Plans the arguments of a CALL as the columns of one row, each cast to the type beside it where one is.
@@ -134,12 +138,13 @@ pub fn arguments(
     context: &Context,
 ) -> Result<Bound> {
     let state = context.mesh.engine.state(&context.settings.lock().time_zone().name());
-    let planner = Planner { state: &state, context, sources: HashMap::new() };
+    let planner = Planner::new(&state, context, HashMap::new(), "");
     let sql = SqlToRel::new_with_options(&planner, parser_options());
     let mut planning = PlannerContext::new().with_prepare_param_data_types(parameters);
     let schema = DFSchema::empty();
     let mut columns = Vec::with_capacity(arguments.len());
-    for (number, (argument, wanted)) in arguments.into_iter().enumerate() {
+    for (number, (mut argument, wanted)) in arguments.into_iter().enumerate() {
+        shapes::rewrite_expression(&mut argument, "")?;
         let value = sql.sql_to_expr(argument, &schema, &mut planning).map_err(from_engine)?;
         let value = match wanted {
             Some(wanted) => cast(value, wanted),
@@ -163,7 +168,7 @@ pub fn constants(bound: Bound, parameters: &[ScalarValue], context: &Context) ->
     let plan = run::analyse(&bound)?;
     let value = |column: Expr| match simplifier.simplify(column).map_err(from_engine)?.unalias() {
         Expr::Literal(value, _) => Ok(value),
-        _ => Err(Error::unsupported("an argument of CALL must be constant")),
+        _ => Err(Error::unsupported("an argument of CALL or EXECUTE must be constant")),
     };
     plan.expressions().into_iter().map(value).collect()
 }
@@ -257,7 +262,16 @@ async fn find<'a>(reference: &TableReference, search: &Search<'a>) -> Result<Fou
 async fn in_schema<'a>(schema: &str, table: &str, context: &'a Context) -> Result<Option<Found<'a>>> {
     match schema {
         system::SCHEMA => return Ok(system::relation(table, context).await?.map(Found::Catalog)),
+        system::pg_catalog::SCHEMA => {
+            return Ok(system::pg_catalog::relation(table, context).await?.map(Found::Catalog));
+        }
+        system::information_schema::SCHEMA => {
+            return Ok(system::information_schema::relation(table, context).await?.map(Found::Catalog));
+        }
         views::SCHEMA => return Ok(context.views.get(table).cloned().map(Found::View)),
+        schema if *schema == system::objects::temporary_schema(context) => {
+            return Ok(context.views.get(table).cloned().map(Found::View));
+        }
         _ => {}
     }
     let Some(visible) = context.visible.lookup(schema, table).filter(|product| product.has_table) else {
@@ -434,6 +448,30 @@ struct Planner<'a> {
     state: &'a SessionState,
     context: &'a Context,
     sources: HashMap<TableReference, Arc<dyn TableSource>>,
+    types: Arc<dyn TypePlanner>,
+}
+
+impl<'a> Planner<'a> {
+    /// `text` is what the client sent, for the places of errors.
+    fn new(
+        state: &'a SessionState,
+        context: &'a Context,
+        sources: HashMap<TableReference, Arc<dyn TableSource>>,
+        text: &str,
+    ) -> Self {
+        let types = Arc::new(Types::new(text, state.config_options().execution.time_zone.as_deref()));
+        Self { state, context, sources, types }
+    }
+}
+
+/// The engine's own functions in FROM count with 64 bits.
+fn wide(argument: Expr) -> Expr {
+    match argument {
+        Expr::Literal(ScalarValue::Int32(value), metadata) => {
+            Expr::Literal(ScalarValue::Int64(value.map(i64::from)), metadata)
+        }
+        other => other,
+    }
 }
 
 /// One name that is none: with an empty list the planner gives up as over an internal failure, instead of saying that
@@ -444,7 +482,7 @@ fn no_names() -> Vec<String> {
 
 /// Functions may be called with `pg_catalog.` in front.
 fn function_name(name: &str) -> &str {
-    name.strip_prefix(PG_CATALOG).and_then(|rest| rest.strip_prefix('.')).unwrap_or(name)
+    name.strip_prefix(system::pg_catalog::SCHEMA).and_then(|rest| rest.strip_prefix('.')).unwrap_or(name)
 }
 
 /// Stops at the first query.
@@ -467,7 +505,7 @@ fn constant(expression: &SqlExpr, state: &SessionState, context: &Context) -> Re
     if expression.visit(&mut Queries).is_break() {
         return Err(not_constant());
     }
-    let planner = Planner { state, context, sources: HashMap::new() };
+    let planner = Planner::new(state, context, HashMap::new(), "");
     let schema = DFSchema::empty();
     let resolved = SqlToRel::new_with_options(&planner, parser_options())
         .sql_to_expr(expression.clone(), &schema, &mut PlannerContext::new())
@@ -515,7 +553,7 @@ impl ContextProvider for Planner<'_> {
         let schema = DFSchema::empty();
         let args = args
             .into_iter()
-            .map(|arg| simplifier.coerce(arg, &schema).and_then(|arg| simplifier.simplify(arg)))
+            .map(|arg| simplifier.coerce(arg, &schema).and_then(|arg| simplifier.simplify(arg)).map(wide))
             .collect::<datafusion::common::Result<Vec<_>>>()?;
         let arguments = datafusion::catalog::TableFunctionArgs::new(&args, self.state);
         Ok(provider_as_source(function.create_table_provider_with_args(arguments)?))
@@ -530,12 +568,16 @@ impl ContextProvider for Planner<'_> {
     }
 
     fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
-        None
+        Some(Arc::clone(&self.types))
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
         let name = function_name(name);
-        session_function(name, self.context).or_else(|| allowed::scalar(self.state, name))
+        session_function(name, self.context)
+            .or_else(|| quantified::function(name))
+            .or_else(|| patterns::function(name))
+            .or_else(|| subqueries::array_marker(name))
+            .or_else(|| allowed::scalar(self.state, name))
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {

@@ -33,7 +33,7 @@ pub fn session_function(name: &str, context: &Context) -> Option<Arc<ScalarUDF>>
         "pg_is_in_recovery" => constant(ScalarValue::Boolean(Some(false))),
         "current_setting" => Some(Arc::new(ScalarUDF::new_from_impl(SettingFunction::current_setting(context)))),
         "set_config" => Some(Arc::new(ScalarUDF::new_from_impl(SettingFunction::set_config(context)))),
-        _ => None,
+        _ => super::notify::function(name, context),
     }
 }
 

@@ -120,8 +120,9 @@ impl AggregateUDFImpl for Exact {
             }
             (same, Some(Kind::Int2 | Kind::Int4 | Kind::Int8 | Kind::Numeric)) => same.clone(),
             (_, Some(Kind::Float4 | Kind::Float8)) => DataType::Float64,
-            (_, Some(Kind::Interval)) if !self.is_moment() => DataType::Interval(IntervalUnit::MonthDayNano),
-            (_, Some(Kind::Time)) if !self.is_moment() => DataType::Interval(IntervalUnit::MonthDayNano),
+            (_, Some(Kind::Interval | Kind::Time)) if !self.is_moment() => {
+                DataType::Interval(IntervalUnit::MonthDayNano)
+            }
             _ => {
                 let name = Kind::of(arg).map_or_else(|| arg.to_string(), |kind| kind.name().to_owned());
                 let message = format!("function {}({name}) does not exist", self.name);
@@ -179,10 +180,10 @@ impl AggregateUDFImpl for Exact {
             return engine.accumulator(args);
         }
         if args.is_distinct {
-            let inner = self.plain(&input, args.return_type())?;
+            let inner = self.plain(&input, args.return_type());
             return Ok(Box::new(Distinct::new(inner, input)));
         }
-        self.plain(&input, args.return_type())
+        Ok(self.plain(&input, args.return_type()))
     }
 
     /// Over a frame that slides, floats leave as they came, which only the engine's own accumulators can.
@@ -219,17 +220,17 @@ impl AggregateUDFImpl for Exact {
 }
 
 impl Exact {
-    fn plain(&self, input: &DataType, output: &DataType) -> Result<Box<dyn Accumulator>> {
+    fn plain(&self, input: &DataType, output: &DataType) -> Box<dyn Accumulator> {
         if self.is_moment() {
             if is_float(input) {
-                return Ok(Box::new(FloatMoments::new(self.measure)));
+                return Box::new(FloatMoments::new(self.measure));
             }
-            return Ok(Box::new(Moments::new(self.measure)));
+            return Box::new(Moments::new(self.measure));
         }
-        Ok(match (narrow_scale(input), input) {
+        match (narrow_scale(input), input) {
             (Some(scale), _) => Box::new(ExactSum::new(self.measure, scale, output.clone())),
             (None, DataType::Interval(_)) => Box::new(IntervalSum::new(self.measure)),
             (None, _) => Box::new(NumericSum::new(self.measure, output.clone())),
-        })
+        }
     }
 }

@@ -19,20 +19,18 @@ use Kind::{Float4, Float8, Int2, Int4, Int8, Numeric as Num};
 
 type Kernel = fn(&dyn ArrowDatum, &dyn ArrowDatum) -> std::result::Result<ArrayRef, ArrowError>;
 
-/// Both arguments as `width` through a kernel. `None` where a row says it better.
-fn integers(args: &[ColumnarValue], width: &DataType, kernel: Kernel) -> Option<Result<ColumnarValue>> {
-    let done = through(args, width, kernel);
+/// Both arguments as `width` through a kernel.
+fn integers(args: &[ColumnarValue], width: &DataType, kernel: Kernel) -> Result<ColumnarValue> {
     let what = match width {
         DataType::Int16 => "smallint",
         DataType::Int32 => "integer",
         _ => "bigint",
     };
-    match done {
-        Ok(done) => Some(Ok(done)),
-        Err(ArrowError::DivideByZero) => Some(Err(fail::division_by_zero())),
-        Err(ArrowError::ArithmeticOverflow(_)) => Some(Err(fail::out_of_range(what))),
-        Err(other) => Some(Err(Error::internal(other))),
-    }
+    through(args, width, kernel).map_err(|error| match error {
+        ArrowError::DivideByZero => fail::division_by_zero(),
+        ArrowError::ArithmeticOverflow(_) => fail::out_of_range(what),
+        other => Error::internal(other),
+    })
 }
 
 /// A remainder that overflows is zero, which a row says.
@@ -104,7 +102,7 @@ macro_rules! integer {
             let (left, right) = (a[0].int() as $native, a[1].int() as $native);
             left.$checked(right).map(|value| Datum::Int(i64::from(value))).ok_or_else(|| fail::out_of_range($what))
         })
-        .vectorised(|args| integers(args, &DataType::$width, $kernel))
+        .vectorised(|args| Some(integers(args, &DataType::$width, $kernel)))
     };
 }
 
@@ -117,7 +115,7 @@ macro_rules! quotient {
             }
             left.checked_div(right).map(|value| Datum::Int(i64::from(value))).ok_or_else(|| fail::out_of_range($what))
         })
-        .vectorised(|args| integers(args, &DataType::$width, div))
+        .vectorised(|args| Some(integers(args, &DataType::$width, div)))
     };
 }
 

@@ -43,20 +43,20 @@ pub fn is_ours(from: &DataType, to: &DataType) -> bool {
     }
     let (Some(source), Some(target)) = (Kind::of(from), Kind::of(to)) else { return false };
     match (source, target) {
-        (
-            Text,
-            Bool | Int2 | Int4 | Int8 | Float4 | Float8 | Num | Bytea | Date | Time | Timestamp | TimestampTz
-            | Interval,
-        ) => true,
-        (Bool | Float4 | Float8 | Num | Bytea | Date | Time | Timestamp | TimestampTz | Interval, Text) => true,
-        (Float4 | Float8 | Num, Int2 | Int4 | Int8) => true,
-        (Int8, Int2 | Int4) | (Int4, Int2) => true,
-        (Float8, Float4) | (Num, Float4 | Float8) => true,
-        (Float4 | Float8, Num) => true,
         (Int2 | Int4 | Int8, Num) => any_numeric::is_any(to) || narrower_than_integers(to),
         (Num, Num) => any_numeric::is_any(from) || any_numeric::is_any(to) || loses_digits(from, to),
-        (Date, TimestampTz) | (TimestampTz, Date | Timestamp | Time) | (Timestamp, TimestampTz) => true,
-        (Interval, Time) | (Time, Interval) => true,
+        (Text, Bool | Bytea | Date | Time | Timestamp | TimestampTz | Interval)
+        | (Text | Float4 | Float8 | Num, Int2 | Int4 | Int8)
+        | (Text | Num, Float4 | Float8)
+        | (Text | Float4 | Float8, Num)
+        | (Bool | Float4 | Float8 | Num | Bytea | Date | Time | Timestamp | TimestampTz | Interval, Text)
+        | (Int8, Int2 | Int4)
+        | (Int4, Int2)
+        | (Float8, Float4)
+        | (Date | Timestamp, TimestampTz)
+        | (TimestampTz, Date | Timestamp | Time)
+        | (Interval, Time)
+        | (Time, Interval) => true,
         _ => false,
     }
 }
@@ -242,7 +242,7 @@ pub fn cast_value<'a>(value: Datum<'a>, source: Kind, target: Kind, env: &Env) -
         (value, Text | Shown) => Datum::text(text_of(&value, source, env)?),
         (Datum::Float(value), Int2 | Int4 | Int8) => {
             let rounded = value.round_ties_even();
-            if rounded.is_nan() || rounded >= 9_223_372_036_854_775_808.0 || rounded < -9_223_372_036_854_775_808.0 {
+            if !(-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&rounded) {
                 return Err(fail::out_of_range(target.name()));
             }
             narrow(rounded as i64)?
@@ -263,16 +263,16 @@ pub fn cast_value<'a>(value: Datum<'a>, source: Kind, target: Kind, env: &Env) -
         (Datum::Float(value), Kind::Numeric) => numeric_of(value, source)?,
         (Datum::Int(value), Kind::Numeric) => Datum::Numeric(Numeric::new(value.into(), 0)),
         (Datum::Date(days), Timestamp) => Datum::Timestamp(timestamp_of_date(days)?),
-        (Datum::Date(days), TimestampTz) => Datum::Timestamp(instant(timestamp_of_date(days)?, &env.zone)?),
+        (Datum::Date(days), TimestampTz) => Datum::Timestamp(instant(timestamp_of_date(days)?, env.zone)?),
         (Datum::Timestamp(at), Date | Time | Timestamp) => {
-            let clock = if source == TimestampTz { local(at, &env.zone) } else { at };
+            let clock = if source == TimestampTz { local(at, env.zone) } else { at };
             match target {
                 Date => Datum::Date(checked_date(clock.div_euclid(MICROS_PER_DAY))?),
                 Time => Datum::Time(clock.rem_euclid(MICROS_PER_DAY)),
                 _ => Datum::Timestamp(clock),
             }
         }
-        (Datum::Timestamp(at), TimestampTz) if source == Timestamp => Datum::Timestamp(instant(at, &env.zone)?),
+        (Datum::Timestamp(at), TimestampTz) if source == Timestamp => Datum::Timestamp(instant(at, env.zone)?),
         (Datum::Interval(value), Time) => Datum::Time(value.micros.rem_euclid(MICROS_PER_DAY)),
         (Datum::Time(micros), Interval) => Datum::Interval(super::interval::Interval::of_micros(micros)),
         (value @ Datum::Bytes(_), Bytea) => value,

@@ -40,7 +40,7 @@ fn moved(at: i64, by: Interval) -> Result<Datum<'static>> {
 }
 
 fn moved_in(at: i64, by: Interval, env: &Env) -> Result<Datum<'static>> {
-    datetime::plus_interval_in(at, by, &env.zone).map(Datum::Timestamp)
+    datetime::plus_interval_in(at, by, env.zone).map(Datum::Timestamp)
 }
 
 fn time_of_day(micros: i64) -> Datum<'static> {
@@ -117,7 +117,7 @@ pub static FUNCTIONS: &[Function] = &[
     function(
         "date_trunc",
         &[
-            on(&[Text, TimestampTz], TimestampTz, |a, env| truncated_in(a, &env.zone)),
+            on(&[Text, TimestampTz], TimestampTz, |a, env| truncated_in(a, env.zone)),
             on(&[Text, Timestamp], Timestamp, |a, _| {
                 let unit = Unit::parse(a[0].str(), Timestamp)?;
                 datetime::truncated(a[1].timestamp(), unit, Timestamp).map(Datum::Timestamp)
@@ -126,7 +126,7 @@ pub static FUNCTIONS: &[Function] = &[
             on(&[Text, INTERVAL], INTERVAL, |a, _| {
                 a[1].interval().truncated(Unit::parse(a[0].str(), INTERVAL)?).map(Datum::Interval)
             }),
-            on(&[Text, TimestampTz, Text], TimestampTz, |a, _| truncated_in(a, &zone(a[2].str())?)),
+            on(&[Text, TimestampTz, Text], TimestampTz, |a, _| truncated_in(a, zone(a[2].str())?)),
         ],
     ),
     function(
@@ -144,7 +144,7 @@ pub static FUNCTIONS: &[Function] = &[
         "age",
         &[
             on(&[TimestampTz, TimestampTz], INTERVAL, |a, env| {
-                let clock = |at: i64| local(at, &env.zone);
+                let clock = |at: i64| local(at, env.zone);
                 Ok(Datum::Interval(datetime::age(clock(a[0].timestamp()), clock(a[1].timestamp()))))
             }),
             on(&[Timestamp, Timestamp], INTERVAL, |a, _| {
@@ -156,10 +156,10 @@ pub static FUNCTIONS: &[Function] = &[
         "timezone",
         &[
             on(&[Text, TimestampTz], Timestamp, |a, _| {
-                Ok(Datum::Timestamp(local(a[1].timestamp(), &zone(a[0].str())?)))
+                Ok(Datum::Timestamp(local(a[1].timestamp(), zone(a[0].str())?)))
             }),
             on(&[Text, Timestamp], TimestampTz, |a, _| {
-                instant(a[1].timestamp(), &zone(a[0].str())?).map(Datum::Timestamp)
+                instant(a[1].timestamp(), zone(a[0].str())?).map(Datum::Timestamp)
             }),
             on(&[INTERVAL, TimestampTz], Timestamp, |a, _| {
                 checked_timestamp(a[1].timestamp().checked_add(offset(a[0].interval())?)).map(Datum::Timestamp)
@@ -197,10 +197,10 @@ pub static FUNCTIONS: &[Function] = &[
         "make_timestamptz",
         &[
             on(&[Int4, Int4, Int4, Int4, Int4, Float8], TimestampTz, |a, env| {
-                instant(made_timestamp(a)?, &env.zone).map(Datum::Timestamp)
+                instant(made_timestamp(a)?, env.zone).map(Datum::Timestamp)
             }),
             on(&[Int4, Int4, Int4, Int4, Int4, Float8, Text], TimestampTz, |a, _| {
-                instant(made_timestamp(a)?, &zone(a[6].str())?).map(Datum::Timestamp)
+                instant(made_timestamp(a)?, zone(a[6].str())?).map(Datum::Timestamp)
             }),
         ],
     ),
@@ -247,7 +247,7 @@ pub static FUNCTIONS: &[Function] = &[
         &[
             on(&[Float8], TimestampTz, |a, _| instant_of_seconds(a[0].float())),
             on(&[Text, Text], TimestampTz, |a, env| {
-                read_time::timestamp(a[0].str(), a[1].str(), &env.zone).map(Datum::Timestamp)
+                read_time::timestamp(a[0].str(), a[1].str(), env.zone).map(Datum::Timestamp)
             }),
         ],
     ),
@@ -296,20 +296,18 @@ const EXTRACT: &[Overload] = &[
 
 /// `(start, end)` pairs of one type, or a start and a length.
 const OVERLAPS: &[Overload] = &[
-    on(&[TimestampTz, TimestampTz, TimestampTz, TimestampTz], Bool, |a, _| Ok(overlap(a, |value| value.timestamp())))
-        .with_nulls(),
-    on(&[Timestamp, Timestamp, Timestamp, Timestamp], Bool, |a, _| Ok(overlap(a, |value| value.timestamp())))
-        .with_nulls(),
-    on(&[Time, Time, Time, Time], Bool, |a, _| Ok(overlap(a, |value| value.time()))).with_nulls(),
+    on(&[TimestampTz, TimestampTz, TimestampTz, TimestampTz], Bool, |a, _| Ok(overlap(a, moment))).with_nulls(),
+    on(&[Timestamp, Timestamp, Timestamp, Timestamp], Bool, |a, _| Ok(overlap(a, moment))).with_nulls(),
+    on(&[Time, Time, Time, Time], Bool, |a, _| Ok(overlap(a, clock))).with_nulls(),
     on(&[TimestampTz, INTERVAL, TimestampTz, INTERVAL], Bool, |a, env| {
         let end = |start: &Datum<'_>, length: &Datum<'_>| match (start, length) {
             (Datum::Timestamp(start), Datum::Interval(length)) => {
-                datetime::plus_interval_in(*start, *length, &env.zone).map(Datum::Timestamp)
+                datetime::plus_interval_in(*start, *length, env.zone).map(Datum::Timestamp)
             }
             _ => Ok(Datum::Null),
         };
         let ends = [a[0].clone(), end(&a[0], &a[1])?, a[2].clone(), end(&a[2], &a[3])?];
-        Ok(overlap(&ends, |value| value.timestamp()))
+        Ok(overlap(&ends, moment))
     })
     .with_nulls(),
     on(&[Timestamp, INTERVAL, Timestamp, INTERVAL], Bool, |a, _| {
@@ -318,10 +316,18 @@ const OVERLAPS: &[Overload] = &[
             _ => Ok(Datum::Null),
         };
         let ends = [a[0].clone(), end(&a[0], &a[1])?, a[2].clone(), end(&a[2], &a[3])?];
-        Ok(overlap(&ends, |value| value.timestamp()))
+        Ok(overlap(&ends, moment))
     })
     .with_nulls(),
 ];
+
+fn moment(value: &Datum<'_>) -> i64 {
+    value.timestamp()
+}
+
+fn clock(value: &Datum<'_>) -> i64 {
+    value.time()
+}
 
 /// `overlaps_timestamp`: ends in either order, and what a NULL leaves certain.
 fn overlap(a: &[Datum<'_>], value: fn(&Datum<'_>) -> i64) -> Datum<'static> {
@@ -443,7 +449,7 @@ fn truncated_column(args: &[ColumnarValue]) -> Option<Result<ColumnarValue>> {
     Some(values.map(|values| ColumnarValue::Array(Arc::new(values) as ArrayRef)))
 }
 
-fn truncated_in(a: &[Datum<'_>], zone: &TimeZone) -> Result<Datum<'static>> {
+fn truncated_in(a: &[Datum<'_>], zone: TimeZone) -> Result<Datum<'static>> {
     let unit = Unit::parse(a[0].str(), TimestampTz)?;
     let at = a[1].timestamp();
     let clock = datetime::truncated(local(at, zone), unit, TimestampTz)?;

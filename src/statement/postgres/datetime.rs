@@ -154,12 +154,12 @@ pub fn timestamp_of_date(days: i32) -> Result<i64> {
 }
 
 /// What the clock shows in a zone.
-pub fn local(instant: i64, zone: &TimeZone) -> i64 {
+pub fn local(instant: i64, zone: TimeZone) -> i64 {
     instant + i64::from(zone.offset_seconds(instant)) * MICROS_PER_SECOND
 }
 
 /// The instant at which the clock in a zone shows this.
-pub fn instant(local: i64, zone: &TimeZone) -> Result<i64> {
+pub fn instant(local: i64, zone: TimeZone) -> Result<i64> {
     checked_timestamp(zone.instant(local))
 }
 
@@ -170,7 +170,7 @@ pub fn plus_interval(timestamp: i64, interval: Interval) -> Result<i64> {
 }
 
 /// `timestamptz + interval`: months and days by the zone's calendar.
-pub fn plus_interval_in(at: i64, interval: Interval, zone: &TimeZone) -> Result<i64> {
+pub fn plus_interval_in(at: i64, interval: Interval, zone: TimeZone) -> Result<i64> {
     let moved = if interval.months == 0 && interval.days == 0 {
         at
     } else {
@@ -298,7 +298,7 @@ pub fn time_field(micros: i64, unit: Unit) -> Option<(i64, u32)> {
 /// `extract(unit from timestamp)`; an instant comes with its zone.
 pub fn timestamp_field(at: i64, unit: Unit, zone: Option<&TimeZone>) -> Result<Numeric> {
     let kind = if zone.is_some() { Kind::TimestampTz } else { Kind::Timestamp };
-    let clock = zone.map_or(at, |zone| local(at, zone));
+    let clock = zone.map_or(at, |zone| local(at, *zone));
     let (days, time) = (clock.div_euclid(MICROS_PER_DAY), clock.rem_euclid(MICROS_PER_DAY));
     let whole = |value: i64| Ok(Numeric::new(value.into(), 0));
     match (unit, zone) {
@@ -358,8 +358,8 @@ mod tests {
         assert_eq!(plus_interval(at(2024, 1, 31), month).unwrap(), at(2024, 2, 29));
         let zone = TimeZone::parse("Europe/Berlin").unwrap();
         let day = Interval { months: 0, days: 1, micros: 0 };
-        let before_spring = instant(at(2026, 3, 28) + 12 * MICROS_PER_HOUR, &zone).unwrap();
-        assert_eq!(plus_interval_in(before_spring, day, &zone).unwrap() - before_spring, 23 * MICROS_PER_HOUR);
+        let before_spring = instant(at(2026, 3, 28) + 12 * MICROS_PER_HOUR, zone).unwrap();
+        assert_eq!(plus_interval_in(before_spring, day, zone).unwrap() - before_spring, 23 * MICROS_PER_HOUR);
     }
 
     #[test]

@@ -202,8 +202,8 @@ impl ScalarUDFImpl for Udf {
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
         let types: Vec<DataType> = args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
         let overload = self.resolve(&types)?;
-        let typed = overload.typed.and_then(|typed| typed(args.arg_fields, args.scalar_arguments));
-        let data_type = typed.unwrap_or_else(|| overload.returns.data_type());
+        let own = overload.typed.and_then(|own| own(args.arg_fields, args.scalar_arguments));
+        let data_type = own.unwrap_or_else(|| overload.returns.data_type());
         Ok(Arc::new(Field::new(self.function.name, data_type, true)))
     }
 

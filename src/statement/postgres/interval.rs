@@ -66,7 +66,7 @@ impl Interval {
 
     fn scaled(self, scale: impl Fn(f64) -> f64) -> Result<Self> {
         let whole = |value: f64| -> Result<i32> {
-            if value.is_nan() || value >= 2_147_483_648.0 || value < -2_147_483_648.0 {
+            if !(-2_147_483_648.0..2_147_483_648.0).contains(&value) {
                 return Err(out_of_range());
             }
             Ok(value as i32)
@@ -83,7 +83,7 @@ impl Interval {
         }
         whole_days = whole_days.checked_add(days_of_months as i32).ok_or_else(out_of_range)?;
         let micros = (scale(self.micros as f64) + seconds * MICROS_PER_SECOND as f64).round_ties_even();
-        if micros.is_nan() || micros >= 9_223_372_036_854_775_808.0 || micros < -9_223_372_036_854_775_808.0 {
+        if !(-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&micros) {
             return Err(out_of_range());
         }
         Ok(Self { months: whole_months, days: whole_days, micros: micros as i64 })

@@ -228,19 +228,15 @@ impl Kind {
             return Some(0);
         }
         Some(match (self, wanted) {
-            (_, Self::Shown) => 1,
-            (Int2, Int4) | (Int4, Int8) => 1,
+            (_, Self::Shown) | (Int2, Int4) | (Int4, Int8) => 1,
             (Int2, Int8) => 2,
             // float8 and timestamptz are the preferred types of their categories
-            (Int2 | Int4 | Int8 | Numeric | Float4, Float8) => 3,
-            (Int2 | Int4 | Int8, Numeric) => 4,
+            (Int2 | Int4 | Int8 | Numeric | Float4, Float8) | (Date | Timestamp, TimestampTz) => 3,
+            (Int2 | Int4 | Int8, Numeric) | (Date, Timestamp) => 4,
             (Int2 | Int4 | Int8 | Numeric, Float4) => 5,
             // a literal that is wider than it needs to be; a value that does not fit is refused
             (Int8, Int4) => 10,
             (Int4 | Int8, Int2) => 12,
-            (Date, TimestampTz) => 3,
-            (Date, Timestamp) => 4,
-            (Timestamp, TimestampTz) => 3,
             (Text, Bytea) => 40,
             (Text, _) => 20,
             _ => return None,

@@ -140,9 +140,9 @@ pub static FUNCTIONS: &[Function] = &[
     function(
         "gcd",
         &[
-            on(&[Int4, Int4], Int4, |a, _| Ok(Datum::Int(gcd(a[0].int(), a[1].int())? as i64))),
+            on(&[Int4, Int4], Int4, |a, _| Ok(Datum::Int(gcd(a[0].int(), a[1].int()) as i64))),
             on(&[Int8, Int8], Int8, |a, _| {
-                let gcd = gcd(a[0].int(), a[1].int())?;
+                let gcd = gcd(a[0].int(), a[1].int());
                 i64::try_from(gcd).map(Datum::Int).map_err(|_| fail::out_of_range("bigint"))
             }),
             on(&[Num, Num], Num, |a, _| Ok(Datum::Numeric(a[0].numeric().gcd(a[1].numeric())))),
@@ -271,16 +271,16 @@ fn logarithm_to_ten(value: &Numeric) -> Result<Datum<'static>> {
     value.logarithm_of_base(&Numeric::new(10.into(), 0)).map(Datum::Numeric)
 }
 
-fn gcd(left: i64, right: i64) -> Result<u64> {
+fn gcd(left: i64, right: i64) -> u64 {
     let (mut left, mut right) = (left.unsigned_abs(), right.unsigned_abs());
     while right != 0 {
         (left, right) = (right, left % right);
     }
-    Ok(left)
+    left
 }
 
 fn lcm(left: i64, right: i64, max: i128, what: &str) -> Result<Datum<'static>> {
-    let gcd = gcd(left, right)?;
+    let gcd = gcd(left, right);
     if gcd == 0 {
         return Ok(Datum::Int(0));
     }

@@ -65,7 +65,7 @@ impl ScalarUDFImpl for Now {
     fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
         let Some(started) = info.query_execution_start_time() else { return Ok(ExprSimplifyResult::Original(args)) };
         let instant = started.timestamp_micros();
-        let clock = local(instant, &Env::of(info.config_options()).zone);
+        let clock = local(instant, Env::of(info.config_options()).zone);
         let value = match self.kind {
             Kind::Timestamp => ScalarValue::TimestampMicrosecond(Some(clock), None),
             Kind::Time => ScalarValue::Time64Microsecond(Some(clock.rem_euclid(MICROS_PER_DAY))),

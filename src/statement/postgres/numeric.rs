@@ -24,7 +24,7 @@ const SCALE_MAX: i64 = any_numeric::DIGITS_AFTER_POINT_MAX as i64;
 const GUARD_DIGITS: u32 = 12;
 /// The largest decimal exponent of a power, an exponential or a factorial: there is no room for more digits.
 const EXPONENT_MAX: f64 = 80.0;
-const LOG10_OF_E: f64 = 0.434_294_481_903_252;
+const LOG10_OF_E: f64 = std::f64::consts::LOG10_E;
 
 /// A number and how many digits after the point it shows.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -165,7 +165,7 @@ pub fn planned(
         (false, true) if resolves(symbol, &left_type, &left_type) => (left_type.clone(), left_type),
         _ => (left_type, right_type),
     };
-    let typed = |expr: Expr, wanted: &DataType| {
+    let read_as = |expr: Expr, wanted: &DataType| {
         if is_text_literal(&expr) && !matches!(Kind::of(wanted), Some(Kind::Text) | None) {
             let target =
                 if Kind::of(wanted) == Some(Kind::Numeric) { any_numeric::data_type() } else { wanted.clone() };
@@ -176,11 +176,11 @@ pub fn planned(
     // of two constants the result may have as many digits as it needs
     let constants = matches!((&left, &right), (Expr::Literal(..), Expr::Literal(..)));
     if !constants && is_engines(symbol, &left_type, &right_type) {
-        return Err((Box::new(typed(left, &left_type)), Box::new(typed(right, &right_type))));
+        return Err((Box::new(read_as(left, &left_type)), Box::new(read_as(right, &right_type))));
     }
     match function(symbol) {
         Some(function) if function.resolve(&[left_type.clone(), right_type.clone()]).is_some() => {
-            Ok(call(function, vec![typed(left, &left_type), typed(right, &right_type)]))
+            Ok(call(function, vec![read_as(left, &left_type), read_as(right, &right_type)]))
         }
         _ => Err((Box::new(left), Box::new(right))),
     }

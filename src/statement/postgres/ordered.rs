@@ -220,7 +220,7 @@ impl Accumulator for Collected {
     }
 
     fn size(&self) -> usize {
-        size_of_val(self) + self.values.iter().map(|array| array.get_array_memory_size()).sum::<usize>()
+        size_of_val(self) + self.values.iter().map(Array::get_array_memory_size).sum::<usize>()
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {

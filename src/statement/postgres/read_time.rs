@@ -51,7 +51,7 @@ pub fn date(text: &str, template: &str) -> Result<i32> {
 }
 
 /// `to_timestamp`, an instant.
-pub fn timestamp(text: &str, template: &str, zone: &TimeZone) -> Result<i64> {
+pub fn timestamp(text: &str, template: &str, zone: TimeZone) -> Result<i64> {
     let read = Reader::read(text, template)?;
     let days = read.days(text)?;
     let time = read.time(text)?;
@@ -221,12 +221,11 @@ impl<'t> Reader<'t> {
             Field::DayShort => _ = self.name(name, &DAYS, Some(3))?,
             Field::DayOfMonth => self.read.day = Some(self.number(name, 2, open)?),
             Field::DayOfYear => self.read.day_of_year = Some(self.number(name, 3, open)?),
-            Field::DayOfWeek => _ = self.number(name, 1, open)?,
+            Field::DayOfWeek | Field::Quarter => _ = self.number(name, 1, open)?,
             Field::IsoDayOfWeek => self.read.iso_day = Some(self.number(name, 1, open)?),
             Field::IsoWeek => self.read.iso_week = Some(self.number(name, 2, open)?),
             Field::WeekOfYear => self.read.week_of_year = Some(self.number(name, 2, open)?),
             Field::WeekOfMonth => self.read.week_of_month = Some(self.number(name, 1, open)?),
-            Field::Quarter => _ = self.number(name, 1, open)?,
             Field::Century => self.read.century = Some(self.number(name, 2, open)?),
             Field::Julian => self.read.julian = Some(self.number(name, 7, true)?),
             Field::Hour24 => self.read.hour = self.number(name, 2, open)?,
@@ -371,7 +370,7 @@ mod tests {
     use crate::pgtype::show::temporal::civil;
 
     fn read(text: &str, template: &str) -> String {
-        match timestamp(text, template, &TimeZone::UTC) {
+        match timestamp(text, template, TimeZone::UTC) {
             Ok(at) => {
                 let (year, month, day) = civil(at.div_euclid(MICROS_PER_DAY));
                 let time = at.rem_euclid(MICROS_PER_DAY);

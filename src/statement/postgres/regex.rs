@@ -6,6 +6,7 @@
 //! quantifiers in one pattern) is refused.
 
 use std::cell::RefCell;
+use std::fmt::Write as _;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -244,7 +245,8 @@ impl Translation {
 
 fn push_literal(letter: char, out: &mut String) {
     if letter.is_ascii_punctuation() || letter.is_ascii_whitespace() {
-        out.push_str(&format!("\\x{{{:x}}}", u32::from(letter)));
+        // writing to a text cannot fail
+        _ = write!(out, "\\x{{{:x}}}", u32::from(letter));
     } else {
         out.push(letter);
     }
@@ -368,7 +370,7 @@ impl Writer<'_> {
     fn push_code(&mut self, digits: &str) -> Result<()> {
         let letter = u32::from_str_radix(digits, 16).ok().and_then(char::from_u32);
         let letter = letter.ok_or_else(|| invalid("invalid escape \\ sequence"))?;
-        self.out.push_str(&format!("\\x{{{:x}}}", u32::from(letter)));
+        _ = write!(self.out, "\\x{{{:x}}}", u32::from(letter));
         Ok(())
     }
 
@@ -419,52 +421,6 @@ impl Writer<'_> {
     }
 }
 
-/// `SIMILAR TO`'s pattern as a regular expression (`similar_escape`).
-pub fn similar(pattern: &str, escape: Option<char>) -> Result<String> {
-    let mut out = "^(?:".to_owned();
-    let mut letters = pattern.chars();
-    let mut in_bracket = false;
-    while let Some(letter) = letters.next() {
-        if Some(letter) == escape {
-            match letters.next() {
-                Some('"') => return Err(refused("the escape-double-quote separator")),
-                Some(literal) => push_escaped(literal, &mut out),
-                None => {
-                    return Err(Error::new(SqlState::INVALID_ESCAPE_SEQUENCE, "invalid escape string"));
-                }
-            }
-            continue;
-        }
-        match letter {
-            _ if in_bracket => {
-                if letter == '\\' {
-                    out.push('\\');
-                }
-                out.push(letter);
-                in_bracket = letter != ']';
-            }
-            '[' => {
-                out.push('[');
-                in_bracket = true;
-            }
-            '%' => out.push_str(".*"),
-            '_' => out.push('.'),
-            '(' => out.push_str("(?:"),
-            '\\' | '.' | '^' | '$' => push_escaped(letter, &mut out),
-            other => out.push(other),
-        }
-    }
-    out.push_str(")$");
-    Ok(out)
-}
-
-fn push_escaped(letter: char, out: &mut String) {
-    if !letter.is_alphanumeric() {
-        out.push('\\');
-    }
-    out.push(letter);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -511,15 +467,5 @@ mod tests {
         }
         let Err(error) = Pattern::compile("a(", Flags::default()) else { panic!() };
         assert_eq!(error.sqlstate(), SqlState::INVALID_REGULAR_EXPRESSION);
-    }
-
-    #[test]
-    fn similar_to_matches_the_whole_text() {
-        let matches = |text: &str, pattern: &str| {
-            let pattern = similar(pattern, Some('\\')).unwrap();
-            Pattern::compile(&pattern, Flags::default()).unwrap().is_match(text)
-        };
-        assert!(matches("abc", "(a|b)%") && !matches("abc", "b%") && matches("a.c", "a.c") && !matches("abc", "a.c"));
-        assert!(matches("a%", r"a\%") && !matches("ab", r"a\%"));
     }
 }

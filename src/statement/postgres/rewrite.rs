@@ -25,7 +25,6 @@ use super::dates::INTERVAL_ORDER;
 use super::interval::MICROS_PER_DAY;
 use super::kind::Kind;
 use super::operators::{call, engine_symbol, planned};
-use super::text::SIMILAR;
 use crate::pgtype::numeric as any_numeric;
 use crate::pgtype::read;
 
@@ -105,11 +104,6 @@ fn rewrite(expr: Expr, schema: &DFSchema, config: &ConfigOptions) -> Result<Tran
             }
             Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })))
         }
-        Expr::SimilarTo(like) => {
-            let escape = like.escape_char.unwrap_or('\\').to_string();
-            let similar = call(&SIMILAR, vec![*like.expr, *like.pattern, lit(escape)]);
-            Ok(Transformed::yes(if like.negated { Expr::Not(Box::new(similar)) } else { similar }))
-        }
         Expr::Like(like) => Ok(backslash_escaped(like)),
         Expr::Between(between) => between_bounds(between, schema, config),
         Expr::InList(list) => in_list(list, schema, config),
@@ -130,7 +124,12 @@ fn cast_call(expr: Expr, to: &DataType) -> Expr {
 fn rewrite_cast(cast: Cast, schema: &DFSchema) -> Transformed<Expr> {
     let Ok(from) = cast.expr.get_type(schema) else { return Transformed::no(Expr::Cast(cast)) };
     let to = cast.field.data_type();
-    if !casts::is_ours(&from, to) {
+    if let Some(number) = narrow_literal(&cast.expr, to) {
+        return Transformed::yes(number);
+    }
+    // a type that Arrow has none of its own for is read by who knows it
+    let declared = !cast.field.metadata().is_empty() && Kind::of(to) != Some(Kind::Text);
+    if declared || !casts::is_ours(&from, to) {
         return Transformed::no(Expr::Cast(cast));
     }
     let inner = cast_call(*cast.expr, to);
@@ -139,6 +138,17 @@ fn rewrite_cast(cast: Cast, schema: &DFSchema) -> Transformed<Expr> {
     }
     // what else the type is called stays with the cast
     Transformed::yes(Expr::Cast(Cast { expr: Box::new(inner), field: cast.field }))
+}
+
+/// A number that is written as a wider type than it is meant to have.
+fn narrow_literal(expr: &Expr, to: &DataType) -> Option<Expr> {
+    let Expr::Literal(ScalarValue::Int64(Some(value)), _) = expr else { return None };
+    let narrow = match to {
+        DataType::Int32 => ScalarValue::Int32(Some(i32::try_from(*value).ok()?)),
+        DataType::Int16 => ScalarValue::Int16(Some(i16::try_from(*value).ok()?)),
+        _ => return None,
+    };
+    Some(lit(narrow))
 }
 
 /// LIKE with another escape character than the engine's, over a constant pattern.
@@ -200,12 +210,12 @@ fn compared(
     // a column of dates beside a constant clock reading is compared with a date, which the files' statistics know
     if let Some(swapped) = op.swap() {
         if is_date(&left_type) && is_clock(&right_type) {
-            if let Some(done) = date_beside_clock(&left_now, op, &right_now, config)? {
+            if let Some(done) = date_beside_clock(&left_now, op, &right_now, config) {
                 return Ok(Transformed::yes(done));
             }
         } else if is_clock(&left_type)
             && is_date(&right_type)
-            && let Some(done) = date_beside_clock(&right_now, swapped, &left_now, config)?
+            && let Some(done) = date_beside_clock(&right_now, swapped, &left_now, config)
         {
             return Ok(Transformed::yes(done));
         }
@@ -261,23 +271,23 @@ fn typed_literal(text: &str, column: &DataType) -> Option<Result<Expr>> {
 }
 
 /// `date op clock reading` with a constant on the right as a comparison of dates.
-fn date_beside_clock(date: &Expr, op: Operator, clock: &Expr, config: &ConfigOptions) -> Result<Option<Expr>> {
+fn date_beside_clock(date: &Expr, op: Operator, clock: &Expr, config: &ConfigOptions) -> Option<Expr> {
     if matches!(date, Expr::Literal(..)) || date.column_refs().is_empty() {
-        return Ok(None);
+        return None;
     }
-    let Some(ScalarValue::TimestampMicrosecond(Some(micros), None)) = constant(clock, config) else { return Ok(None) };
+    let Some(ScalarValue::TimestampMicrosecond(Some(micros), None)) = constant(clock, config) else { return None };
     let is_midnight = micros.rem_euclid(MICROS_PER_DAY) == 0;
-    let Ok(day) = i32::try_from(micros.div_euclid(MICROS_PER_DAY)) else { return Ok(None) };
+    let Ok(day) = i32::try_from(micros.div_euclid(MICROS_PER_DAY)) else { return None };
     let op = match op {
         Operator::LtEq | Operator::Gt => op,
         Operator::Lt | Operator::GtEq | Operator::Eq | Operator::NotEq if is_midnight => op,
         // before half past a day's midnight means on that day or before
         Operator::Lt => Operator::LtEq,
         Operator::GtEq => Operator::Gt,
-        _ => return Ok(None),
+        _ => return None,
     };
     let day = lit(ScalarValue::Date32(Some(day)));
-    Ok(Some(Expr::BinaryExpr(BinaryExpr { left: Box::new(date.clone()), op, right: Box::new(day) })))
+    Some(Expr::BinaryExpr(BinaryExpr { left: Box::new(date.clone()), op, right: Box::new(day) }))
 }
 
 /// The value of an expression over literals alone, if it is one of ours and does not fail.

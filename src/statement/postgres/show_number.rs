@@ -109,16 +109,13 @@ impl Template {
                 let cased = matches!(part, Part::Roman { .. } | Part::Ordinal(_));
                 rest.starts_with(name) || (!cased && rest.starts_with(&name.to_ascii_lowercase()))
             });
-            match keyword {
-                Some((name, part)) => {
-                    template.note(*part)?;
-                    template.parts.push(*part);
-                    rest = &rest[name.len()..];
-                }
-                None => {
-                    template.parts.push(Part::Letter(letter));
-                    rest = &rest[letter.len_utf8()..];
-                }
+            if let Some((name, part)) = keyword {
+                template.note(*part)?;
+                template.parts.push(*part);
+                rest = &rest[name.len()..];
+            } else {
+                template.parts.push(Part::Letter(letter));
+                rest = &rest[letter.len_utf8()..];
             }
         }
         if template.sign == Some(SignPlace::Before(template.before_point)) {
@@ -259,7 +256,7 @@ fn write(template: &Template, negative: bool, digits: &str) -> String {
     let leading = template.before_point.saturating_sub(whole);
     let brackets = template.brackets && (negative || !template.fill);
     let sign_written = if template.plus || template.minus {
-        !(template.plus && !template.minus)
+        !template.plus || template.minus
     } else {
         !negative && template.fill && template.sign.is_none()
     };
@@ -308,11 +305,10 @@ impl Writer<'_> {
         match part {
             Part::Nine | Part::Zero | Part::Point => self.digit(part),
             Part::Group if self.in_number => self.out.push(','),
-            Part::Group => blank_unless_filled(self),
             Part::Currency => self.out.push(' '),
             Part::Minus if self.negative => self.out.push('-'),
             Part::Plus if !self.negative => self.out.push('+'),
-            Part::Minus | Part::Plus => blank_unless_filled(self),
+            Part::Group | Part::Minus | Part::Plus => blank_unless_filled(self),
             Part::PlusMinus => self.out.push(if self.negative { '-' } else { '+' }),
             Part::Ordinal(ordinal) => {
                 if self.digits.first() != Some(&b'#') && !self.negative && !self.template.has_point {
@@ -500,11 +496,8 @@ pub fn read(text: &str, template: &str) -> Result<Numeric> {
                 }
             }
             Part::Group => _ = letters.next_if_eq(&','),
-            Part::Currency => {
-                _ = letters.next_if(|letter| !letter.is_ascii_digit() && !matches!(letter, '-' | '+' | '.'))
-            }
-            Part::Letter(_) => {
-                _ = letters.next_if(|letter| !letter.is_ascii_digit() && !matches!(letter, '-' | '+' | '.'))
+            Part::Currency | Part::Letter(_) => {
+                _ = letters.next_if(|letter| !letter.is_ascii_digit() && !matches!(letter, '-' | '+' | '.'));
             }
             Part::Shift | Part::Exponent | Part::Roman { .. } | Part::Ordinal(_) | Part::Fill => {}
         }

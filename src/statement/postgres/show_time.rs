@@ -193,7 +193,7 @@ fn shown(moment: &Moment, field: Field, letters: Letters, fill: bool, ordinal: O
         Field::Julian => number(moment.days + JULIAN_EPOCH, 1),
         Field::Minute => number(moment.minute, 2),
         Field::Month => number(moment.month, 2),
-        Field::MonthName | Field::MonthShort | Field::RomanMonth if moment.month == 0 => String::new(),
+        Field::MonthName | Field::MonthShort | Field::RomanMonth | Field::Quarter if moment.month == 0 => String::new(),
         Field::MonthName => name(MONTHS[month_index(moment)], true),
         Field::MonthShort => name(&MONTHS[month_index(moment)][..3], false),
         Field::Millisecond => digits_of(moment.micros / 1000, 3, ordinal),
@@ -203,7 +203,6 @@ fn shown(moment: &Moment, field: Field, letters: Letters, fill: bool, ordinal: O
             let hours = if fill { hours.to_string() } else { format!("{hours:02}") };
             if minutes == 0 { format!("{sign}{hours}") } else { format!("{sign}{hours}:{minutes:02}") }
         }
-        Field::Quarter if moment.month == 0 => String::new(),
         Field::Quarter => number((moment.month - 1) / 3 + 1, 1),
         Field::RomanMonth => {
             let roman = ROMAN_MONTHS[month_index(moment)];

@@ -57,12 +57,16 @@ fn rewritten(expr: &mut Expr) -> Option<Expr> {
             };
             Some(call(name, vec![expr.as_ref().clone()]))
         }
-        Expr::Cast { expr, data_type, format: None, array: false, .. } => match data_type {
-            DataType::Numeric(ExactNumberInfo::None)
-            | DataType::Decimal(ExactNumberInfo::None)
-            | DataType::Dec(ExactNumberInfo::None) => Some(call("numeric", vec![expr.as_ref().clone()])),
-            _ => None,
-        },
+        Expr::Cast {
+            expr,
+            data_type:
+                DataType::Numeric(ExactNumberInfo::None)
+                | DataType::Decimal(ExactNumberInfo::None)
+                | DataType::Dec(ExactNumberInfo::None),
+            format: None,
+            array: false,
+            ..
+        } => Some(call("numeric", vec![expr.as_ref().clone()])),
         Expr::Function(function) => {
             let name = function.name.0.last()?.as_ident()?.value.to_ascii_lowercase();
             if name == "make_interval" {
@@ -84,8 +88,9 @@ fn rewritten(expr: &mut Expr) -> Option<Expr> {
 fn position_arguments(function: &mut Function, names: &[&str]) {
     let FunctionArguments::List(list) = &mut function.args else { return };
     let name_of = |arg: &FunctionArg| match arg {
-        FunctionArg::Named { name, .. } => Some(name.value.to_ascii_lowercase()),
-        FunctionArg::ExprNamed { name: Expr::Identifier(name), .. } => Some(name.value.to_ascii_lowercase()),
+        FunctionArg::Named { name, .. } | FunctionArg::ExprNamed { name: Expr::Identifier(name), .. } => {
+            Some(name.value.to_ascii_lowercase())
+        }
         _ => None,
     };
     if !list.args.iter().any(|arg| name_of(arg).is_some()) {
@@ -108,8 +113,8 @@ fn position_arguments(function: &mut Function, names: &[&str]) {
     }
     let last = places.iter().rposition(Option::is_some).unwrap_or(0);
     let zero = || FunctionArgExpr::Expr(Expr::value(Value::Number("0".to_owned(), false)));
-    let args = places.into_iter().take(last + 1).map(|place| FunctionArg::Unnamed(place.unwrap_or_else(zero)));
-    list.args = args.collect();
+    let placed = places.into_iter().take(last + 1);
+    list.args = placed.map(|place| FunctionArg::Unnamed(place.unwrap_or_else(zero))).collect();
 }
 
 fn text(value: &str) -> Expr {

@@ -2,6 +2,8 @@
 //!
 //! It owns what they give. Regular expressions are compiled in `regex`.
 
+use std::fmt::Write as _;
+
 use base64::Engine as _;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
@@ -9,7 +11,7 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STAN
 use super::fail;
 use super::function::{Function, Overload, function, on};
 use super::kind::{Datum, Kind};
-use super::regex::{Flags, Found, Pattern, similar};
+use super::regex::{Flags, Found, Pattern};
 use crate::error::{Error, Result, SqlState};
 use Kind::{Bool, Bytea, Int4, Shown, Text, Texts};
 
@@ -22,14 +24,6 @@ pub static MATCHES_CASELESS: Function =
 pub static MATCHES_NOT: Function = function("!~", &[on(&[Text, Text], Bool, |a, _| Ok(Datum::Bool(!matches(a, "")?)))]);
 pub static MATCHES_NOT_CASELESS: Function =
     function("!~*", &[on(&[Text, Text], Bool, |a, _| Ok(Datum::Bool(!matches(a, "i")?)))]);
-/// `SIMILAR TO` with its escape character, which may be empty.
-pub static SIMILAR: Function = function(
-    "similar_to",
-    &[on(&[Text, Text, Text], Bool, |a, _| {
-        let pattern = similar(a[1].str(), a[2].str().chars().next())?;
-        Ok(Datum::Bool(Pattern::cached(&pattern, Flags::default())?.is_match(a[0].str())))
-    })],
-);
 /// `substring(text from pattern)`.
 pub static SUBSTRING_MATCHED: Function = function("substring", &[on(&[Text, Text], Text, |a, _| substring_matched(a))]);
 
@@ -354,7 +348,14 @@ fn unknown_encoding(name: &str) -> Error {
 
 fn encoded(bytes: &[u8], format: &str) -> Result<String> {
     match format.to_ascii_lowercase().as_str() {
-        "hex" => Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect()),
+        "hex" => {
+            let mut out = String::with_capacity(bytes.len() * 2);
+            for byte in bytes {
+                // writing to a text cannot fail
+                _ = write!(out, "{byte:02x}");
+            }
+            Ok(out)
+        }
         "base64" => {
             let flat = STANDARD.encode(bytes);
             let lines: Vec<&str> = (0..flat.len())
@@ -367,7 +368,7 @@ fn encoded(bytes: &[u8], format: &str) -> Result<String> {
             let mut out = String::new();
             for byte in bytes {
                 match byte {
-                    0 | 0x80.. => out.push_str(&format!("\\{byte:03o}")),
+                    0 | 0x80.. => _ = write!(out, "\\{byte:03o}"),
                     b'\\' => out.push_str("\\\\"),
                     _ => out.push(char::from(*byte)),
                 }
