@@ -355,7 +355,7 @@ mod tests {
     #[test]
     fn clauses_are_said_in_the_planners_words() {
         for (sql, expected) in [
-            ("TABLE s.t", "SELECT * FROM s.t"),
+            ("SELECT * FROM (TABLE s.t) AS x", "SELECT * FROM (SELECT * FROM s.t) AS x"),
             ("SELECT x FROM t ORDER BY 1 FETCH FIRST 3 ROWS ONLY", "SELECT x FROM t ORDER BY 1L LIMIT 3"),
             ("SELECT x FROM t OFFSET 2 FETCH NEXT ROW ONLY", "SELECT x FROM t LIMIT 1L OFFSET 2L"),
             ("SELECT (t).a FROM s.t", "SELECT t.a AS \"a\" FROM s.t"),

@@ -398,7 +398,7 @@ mod tests {
             ("(a, b) IN ((c, d), (e, f))", "((a = c AND b = d) OR (a = e AND b = f))"),
             ("a = ANY(b)", "\"any =\"(a, b)"),
             ("a <> ALL(b)", "\"all <>\"(a, b)"),
-            ("a LIKE ANY(b)", "\"any ~~\"(a, b)"),
+            ("a LIKE ANY(b)", "\"any ~~\"(a, (b))"),
             ("a = ANY(SELECT b)", "a = ANY(SELECT b)"),
             ("ARRAY[a, b]", "make_array(a, b)"),
             ("ARRAY(SELECT b)", "\"array of subquery\"((SELECT b))"),

@@ -42,7 +42,7 @@ use super::shapes::ARRAY_OF_SUBQUERY;
 use crate::apply::{Apply, Kind, free_columns};
 use crate::error::{Error, SqlState};
 
-/// The last rule of a statement's analysis.
+/// A rule of a statement's analysis.
 #[derive(Debug)]
 pub struct Subqueries;
 
