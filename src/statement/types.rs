@@ -15,10 +15,8 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::parse::position;
 use crate::error::{Error, SqlState};
-use crate::pgtype::PG_TYPE_KEY;
+use crate::pgtype::{PG_TYPE_KEY, PG_TYPMOD_KEY};
 
-/// Field metadata with a type's modifier, as `atttypmod` has it, in decimal digits.
-pub const PG_TYPMOD_KEY: &str = "pgmesh:pg_typmod";
 /// The name under which a field says that it is `numeric` without precision.
 pub const NUMERIC: &str = "numeric";
 /// Digits and scale of a `numeric` that comes from a type that has none.
