@@ -1,8 +1,10 @@
 //! Ordinary SQL over the wire: every file of `tests/sql`, each as the principal that its first line names.
 //!
-//! `PGMESH_REWRITE=1 cargo test --test it sql::` writes the answers into the files, to be reviewed as a diff.
+//! `PGMESH_REWRITE=pgmesh cargo test --test it sql::` writes the answers into the files, to be reviewed as a diff;
+//! `PGMESH_REWRITE=postgres` writes PostgreSQL's into those of `tests/sql/everywhere`. `PGMESH_SQL=date` takes the files
+//! with that in their name alone.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sqllogictest::{AsyncDB, DBOutput, DefaultColumnType, MakeConnection, Normalizer, Record, Runner, StatementExpect};
 
@@ -15,10 +17,10 @@ use crate::serving::{repository, shared};
 /// Names the principal, in a file's first line.
 const PRINCIPAL: &str = "# principal: ";
 
-/// A file with this name holds what PostgreSQL answers in the same way.
-const EVERYWHERE: &str = "expressions.slt";
+/// The files in this folder hold what PostgreSQL answers in the same way.
+const EVERYWHERE: &str = "everywhere";
 /// And these, what pgmesh does not answer as PostgreSQL does: expressions, and questions to the tables.
-const DIFFERENCES: [&str; 2] = ["differences.slt", "differences_mesh.slt"];
+const DIFFERENCES: [&str; 2] = ["differences_everywhere.slt", "differences_mesh.slt"];
 
 struct Session(Client<Box<dyn Stream>>);
 
@@ -57,38 +59,47 @@ impl AsyncDB for Session {
 
 #[tokio::test]
 async fn every_file_answers_as_it_says() {
-    let mut files: Vec<_> =
-        std::fs::read_dir(repository().join("tests/sql")).unwrap().map(|entry| entry.unwrap().path()).collect();
-    files.retain(|file| !DIFFERENCES.iter().any(|name| file.ends_with(name)));
-    files.sort();
-    assert!(files.len() >= 3, "{files:?}");
+    let files = files("").into_iter().chain(files(EVERYWHERE));
+    let files: Vec<_> = files.filter(|file| !DIFFERENCES.iter().any(|name| file.ends_with(name))).collect();
+    assert!(files.len() >= 3 || std::env::var_os("PGMESH_SQL").is_some(), "{files:?}");
+    let mut differences = Vec::new();
     for file in files {
-        run(&file).await;
+        let text = std::fs::read_to_string(&file).unwrap();
+        let principal = text.lines().next().and_then(|line| line.strip_prefix(PRINCIPAL));
+        let login = Login::sample(principal.unwrap_or_else(|| panic!("{} names no principal", file.display())));
+        let mut runner = Runner::new(async || {
+            let stream = TcpStream::connect(shared().address).await.unwrap();
+            Ok(Session::open(Box::new(stream), &login).await)
+        });
+        differences.extend(answers(&mut runner, &file, "pgmesh").await);
     }
+    assert!(differences.is_empty(), "{} differences\n{}", differences.len(), differences.join("\n"));
 }
 
-async fn run(file: &Path) {
-    let text = std::fs::read_to_string(file).unwrap();
-    let principal = text.lines().next().and_then(|line| line.strip_prefix(PRINCIPAL));
-    let principal = principal.unwrap_or_else(|| panic!("{} names no principal", file.display()));
-    let login = Login::sample(principal);
-    let mut runner = Runner::new(async || {
-        let stream = TcpStream::connect(shared().address).await.unwrap();
-        Ok(Session::open(Box::new(stream), &login).await)
-    });
-    if std::env::var_os("PGMESH_REWRITE").is_some() {
+/// The files of a folder of `tests/sql`, those with `PGMESH_SQL` in their name if that is set.
+fn files(folder: &str) -> Vec<PathBuf> {
+    let wanted = std::env::var("PGMESH_SQL").unwrap_or_default();
+    let folder = repository().join("tests/sql").join(folder);
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|file| file.extension().is_some_and(|e| e == "slt") && file.to_string_lossy().contains(&wanted));
+    files.sort();
+    files
+}
+
+/// Runs a whole file and tells every difference, not the first alone; or writes the answers into it, where
+/// `PGMESH_REWRITE` names this server.
+async fn answers<M>(runner: &mut Runner<Session, M>, file: &Path, server: &str) -> Vec<String>
+where
+    M: MakeConnection<Conn = Session>,
+{
+    if std::env::var("PGMESH_REWRITE").is_ok_and(|wanted| wanted == server) {
         let validate = sqllogictest::default_validator;
         let (normalize, columns) = (sqllogictest::default_normalizer, sqllogictest::default_column_validator);
         runner.update_test_file(file, "|", validate, normalize, columns).await.unwrap();
-    } else {
-        answers(&mut runner, file).await;
+        return Vec::new();
     }
-}
-
-/// Runs a whole file and tells every difference, not the first alone.
-async fn answers<M: MakeConnection<Conn = Session>>(runner: &mut Runner<Session, M>, file: &Path) {
-    let differences: Vec<String> = outcomes(runner, file).await.into_iter().filter_map(Result::err).collect();
-    assert!(differences.is_empty(), "{} differences\n{}", differences.len(), differences.join("\n"));
+    let differences = outcomes(runner, file).await.into_iter().filter_map(Result::err);
+    differences.map(|difference| format!("{server}: {}: {difference}", file.display())).collect()
 }
 
 /// For each query either its text, where the answer was as expected, or what differs. Statements are told of when they
@@ -126,7 +137,7 @@ async fn known_differences_are_still_there() {
         let outcomes = outcomes(&mut runner, &repository().join("tests/sql").join(file)).await;
         gone.extend(outcomes.into_iter().filter_map(Result::ok));
     }
-    assert!(gone.is_empty(), "answered as PostgreSQL does; move to {EVERYWHERE}: {gone:#?}");
+    assert!(gone.is_empty(), "answered as PostgreSQL does; move to a file that says so: {gone:#?}");
 }
 
 fn same(_: Normalizer, actual: &[Vec<String>], expected: &[String]) -> bool {
@@ -143,9 +154,11 @@ async fn postgres_answers_expressions_in_the_same_way() {
         session.0.query("set timezone = 'UTC'").await;
         Ok(session)
     });
-    for file in [EVERYWHERE, DIFFERENCES[0]] {
-        answers(&mut runner, &repository().join("tests/sql").join(file)).await;
+    let mut differences = Vec::new();
+    for file in files(EVERYWHERE).into_iter().chain([repository().join("tests/sql").join(DIFFERENCES[0])]) {
+        differences.extend(answers(&mut runner, &file, "postgres").await);
     }
+    assert!(differences.is_empty(), "{} differences\n{}", differences.len(), differences.join("\n"));
 }
 
 impl Session {
