@@ -78,7 +78,7 @@ impl Answer {
     }
 
     pub fn row_count(&self) -> usize {
-        self.messages.iter().filter(|message| message.kind == b'D').count()
+        self.messages.iter().filter(|message| matches!(message.kind, b'D' | b'd')).count()
     }
 
     /// As people read it.
@@ -93,11 +93,11 @@ impl Answer {
     /// What must be the same in both worlds.
     pub fn comparable(&self, statement: &Statement, folder: &Path) -> Vec<(u8, Vec<u8>)> {
         let mut comparable = Vec::new();
-        let mut rows: Vec<Vec<u8>> = Vec::new();
+        let mut rows: Vec<(u8, Vec<u8>)> = Vec::new();
         for message in &self.messages {
             let body = evened(message, folder);
-            if message.kind == b'D' {
-                rows.push(body);
+            if matches!(message.kind, b'D' | b'd') {
+                rows.push((message.kind, body));
                 continue;
             }
             if message.kind == b'E' {
@@ -106,7 +106,7 @@ impl Answer {
             if !statement.ordered {
                 rows.sort();
             }
-            comparable.extend(rows.drain(..).map(|row| (b'D', row)));
+            comparable.append(&mut rows);
             comparable.push((message.kind, body));
         }
         comparable

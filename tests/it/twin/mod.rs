@@ -259,6 +259,11 @@ async fn knowledge(address: SocketAddr, principal: &'static str, seed: u64, rows
         masks: can("select email from sales.orders limit 0").await,
         travel: can("select * from table_history('sales.orders') limit 0").await,
         views: can("create temporary view ability as select 1; drop view ability").await,
+        correlated: can("select array(select 1), (select n order by n limit 1) from (values (1)) as t (n)").await,
+        copy: can("copy (select 1) to stdout").await,
+        // a simple query is a transaction
+        scroll: can("declare c scroll cursor for select 1; fetch last from c").await,
+        prepare: can("prepare ability as select 1; execute ability; deallocate ability").await,
     };
     Knowledge { principal, values: world::values(seed), greatest, abilities, rows_only }
 }

@@ -28,6 +28,7 @@ enum Shape {
     Order,
     Nested,
     Changes,
+    Correlated,
 }
 
 const SHAPES: &[(usize, Shape)] = &[
@@ -45,6 +46,7 @@ const SHAPES: &[(usize, Shape)] = &[
     (5, Shape::Order),
     (3, Shape::Nested),
     (4, Shape::Changes),
+    (8, Shape::Correlated),
 ];
 
 pub fn query(maker: &mut Maker<'_>) -> Query {
@@ -132,7 +134,8 @@ fn shaped(maker: &mut Maker<'_>, shape: Shape) -> Query {
             Query { sql, ordered: true, fenced_everywhere: fenced }
         }
         Shape::Changes if maker.known.abilities.travel => changes(maker, &scope.sources[0]),
-        Shape::Order | Shape::Changes => {
+        Shape::Correlated if maker.known.abilities.correlated => correlated(maker, &scope, &from),
+        Shape::Order | Shape::Changes | Shape::Correlated => {
             let (key, by) = (key(&scope.sources[0]), maker.scalar(&scope, 2));
             // a constant would be the number of a column
             let by = format!("coalesce({by})");
@@ -360,6 +363,53 @@ pub fn subquery_predicate(maker: &mut Maker<'_>, outer: &Scope) -> String {
             format!("{not}exists (select 1 from {from} where {condition})")
         }
     }
+}
+
+/// Subqueries that look at the row around them where no join can take their place.
+fn correlated(maker: &mut Maker<'_>, outer: &Scope, from: &str) -> Query {
+    let inner = maker.scope();
+    let inner_from = maker.from(&inner.sources[0]);
+    let fenced = outer.sources[0].facts.is_fenced() && inner.sources[0].facts.is_fenced();
+    let both = Scope { sources: vec![outer.sources[0].clone(), inner.sources[0].clone()] };
+    let (outer_key, inner_key) = (key(&outer.sources[0]), key(&inner.sources[0]));
+    let (theirs, mine) = (maker.int_column(outer), maker.int_column(&inner));
+    let related = match maker.random.below(4) {
+        0 => format!("{} {} {}", mine.sql, maker.comparison(), theirs.sql),
+        1 => maker.predicate(&both, 1),
+        _ => format!("{} = {}", mine.sql, theirs.sql),
+    };
+    let value = maker.scalar(&both, 1);
+    let first = maker.random.between(1, 3);
+    let sql = match maker.random.below(6) {
+        0 => format!(
+            "select {outer_key} as c1, (select {value} from {inner_from} where {related} order by {inner_key} limit 1) as c2 from {from}"
+        ),
+        1 => {
+            let (then, more) = (maker.int(outer, 1), maker.predicate(&inner, 0));
+            format!(
+                "select {outer_key} as c1, case when exists (select 1 from {inner_from} where {related} and {more}) then {then} end as c2 from {from}"
+            )
+        }
+        2 => format!(
+            "select {outer_key} as c1, array(select {} from {inner_from} where {related} order by 1) as c2 from {from}",
+            mine.sql
+        ),
+        3 => format!(
+            "select {outer_key} as c1, l.v as c2 from {from}, lateral (select {value} as v from {inner_from} where {related} order by {inner_key} limit {first}) l"
+        ),
+        4 => format!(
+            "select {outer_key} as c1, l.v as c2 from {from} left join lateral (select {value} as v from {inner_from} where {related} order by {inner_key} limit {first}) l on true"
+        ),
+        _ => {
+            let (operator, quantifier) = (maker.comparison(), *maker.random.pick(&["any", "all"]));
+            format!(
+                "select {outer_key} as c1, {} {operator} {quantifier} (select {} from {inner_from} where {related}) as c2 from {from}",
+                theirs.sql, mine.sql
+            )
+        }
+    };
+    let condition = optional_where(maker, outer, 40);
+    finish(maker, &format!("{sql}{condition}"), 2, fenced)
 }
 
 fn texts(maker: &mut Maker<'_>, scope: &Scope) -> Option<Found> {

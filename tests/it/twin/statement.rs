@@ -70,6 +70,10 @@ pub struct Abilities {
     pub hashes: bool,
     pub travel: bool,
     pub views: bool,
+    pub correlated: bool,
+    pub copy: bool,
+    pub scroll: bool,
+    pub prepare: bool,
 }
 
 /// What is known about one principal.
@@ -108,6 +112,9 @@ pub fn statement(known: &Knowledge, seed: u64, number: u64) -> Statement {
             (9, Form::Catalog),
             (8, Form::Refused),
             (3, Form::Session),
+            (if known.abilities.copy { 4 } else { 0 }, Form::Copy),
+            (if known.abilities.scroll { 4 } else { 0 }, Form::Scroll),
+            (if known.abilities.prepare { 3 } else { 0 }, Form::Execute),
         ]
     };
     let form = maker.random.weighted(forms);
@@ -123,6 +130,9 @@ enum Form {
     Catalog,
     Refused,
     Session,
+    Copy,
+    Scroll,
+    Execute,
 }
 
 impl Maker<'_> {
@@ -161,6 +171,30 @@ impl Maker<'_> {
                 );
                 said.push("commit".to_owned());
                 self.simple("cursor", said, true)
+            }
+            Form::Copy => {
+                let query = query::ordered_query(&mut self);
+                let options =
+                    *self.random.pick(&["", " with csv header", " (format csv, force_quote *)", " (format binary)"]);
+                self.simple("copy", vec![format!("copy ({}) to stdout{options}", query.sql)], true)
+            }
+            Form::Scroll => {
+                let query = query::ordered_query(&mut self);
+                let steps =
+                    ["last", "prior", "first", "absolute 2", "absolute -2", "relative -1", "backward all", "forward 3"];
+                let mut said = vec!["begin".to_owned(), format!("declare c scroll cursor for {}", query.sql)];
+                for _ in 0..self.random.between(2, 5) {
+                    let word = if self.random.chance(25) { "move" } else { "fetch" };
+                    said.push(format!("{word} {} from c", self.random.pick(&steps)));
+                }
+                said.push("commit".to_owned());
+                self.simple("scroll", said, true)
+            }
+            Form::Execute => {
+                let query = query::query(&mut self);
+                let said =
+                    vec![format!("prepare p as {}", query.sql), "execute p".to_owned(), "deallocate p".to_owned()];
+                self.simple("execute", said, query.ordered)
             }
             Form::Catalog => {
                 let sql = catalog_statement::catalog(&mut self);
