@@ -23,6 +23,7 @@ mod limits;
 mod names;
 pub mod parse;
 mod run;
+mod sets;
 mod sized;
 pub mod system;
 mod travel;

@@ -8,15 +8,14 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field};
-use datafusion::common::{Column, DFSchema, Result as EngineResult, TableReference, UnnestOptions};
 use datafusion::common::metadata::FieldMetadata;
+use datafusion::common::{Column, DFSchema, NullHandling, Result as EngineResult, TableReference, UnnestOptions};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::planner::{
     PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
 };
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast, lit};
-use datafusion::common::unnest::NullHandling;
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
     GroupByExpr, Ident, ObjectName, ObjectNamePart, OrderByKind, Query, Select, SelectItem,
@@ -162,13 +161,15 @@ fn alone_in_from(select: &mut Select) {
     }
     let name = hidden_ident(&format!("{}\0", Set::Series.name()));
     let alias = TableAlias { explicit: true, name: name.clone(), columns: Vec::new(), at: None };
-    let function = std::mem::replace(expression, SqlExpr::Identifier(name));
-    let relation = TableFactor::UNNEST {
-        alias: Some(alias),
-        array_exprs: vec![function],
-        with_offset: false,
-        with_offset_alias: None,
+    let FunctionArguments::List(arguments) = function.args.clone() else { return };
+    let function_name = function.name.clone();
+    *expression = SqlExpr::Identifier(name);
+    let relation = TableFactor::Function {
+        lateral: false,
+        name: function_name,
+        args: arguments.args,
         with_ordinality: false,
+        alias: Some(alias),
     };
     select.from = vec![datafusion::sql::sqlparser::ast::TableWithJoins { relation, joins: Vec::new() }];
     if let [item @ SelectItem::UnnamedExpr(_)] = select.projection.as_mut_slice() {
@@ -328,19 +329,19 @@ fn function_in_from(factor: &mut TableFactor) -> ControlFlow<Error> {
         }
         TableFactor::UNNEST { array_exprs, alias, with_ordinality, with_offset: false, .. } => {
             let arrays = std::mem::take(array_exprs);
-            let arrays = arrays.into_iter().map(|array| match array {
-                // made above, for a call that stood alone in a SELECT list
-                SqlExpr::Function(function) if set_of(&function.name) == Some(Set::Series) => {
-                    let FunctionArguments::List(list) = function.args else { return call(&Set::Unnest.list_name(), text("")) };
-                    called(function.name, list.args)
-                }
-                array => call(&Set::Unnest.list_name(), array),
-            });
+            let arrays = arrays.into_iter().map(|array| call(&Set::Unnest.list_name(), array));
             (arrays.collect(), alias.take(), *with_ordinality)
         }
         _ => return ControlFlow::Continue(()),
     };
-    *factor = TableFactor::UNNEST { alias, array_exprs, with_offset: false, with_offset_alias: None, with_ordinality };
+    // the ordinality is marked where no client can say it: other rewritings know WITH ORDINALITY in their own way
+    *factor = TableFactor::UNNEST {
+        alias,
+        array_exprs,
+        with_offset: with_ordinality,
+        with_offset_alias: None,
+        with_ordinality: false,
+    };
     ControlFlow::Continue(())
 }
 
@@ -385,7 +386,7 @@ impl RelationPlanner for InFrom {
         relation: TableFactor,
         planner: &mut dyn RelationPlannerContext,
     ) -> EngineResult<RelationPlanning> {
-        let TableFactor::UNNEST { alias, array_exprs, with_ordinality, .. } = relation else {
+        let TableFactor::UNNEST { alias, array_exprs, with_offset: with_ordinality, .. } = relation else {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         };
         let (table, given) = match alias {
@@ -459,7 +460,7 @@ impl InFrom {
             return Ok(None);
         };
         let ends: Vec<Expr> = ends.into_iter().map(lit).collect();
-        let arguments = datafusion::catalog::TableFunctionArgs::new(&ends, &self.state);
+        let arguments = datafusion::catalog::TableFunctionArgs::new(&ends, self.state.as_ref());
         let source = provider_as_source(function.create_table_provider_with_args(arguments)?);
         let scan = LogicalPlanBuilder::scan("generate_series()", source, None)?;
         let value = scan.schema().columns().into_iter().next().map(Expr::Column);

@@ -69,6 +69,10 @@ impl Views {
         self.0.get(name)
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// `false` when there is no view of this name.
     pub fn remove(&mut self, name: &str) -> bool {
         Arc::make_mut(&mut self.0).remove(name).is_some()

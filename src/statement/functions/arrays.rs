@@ -356,7 +356,7 @@ pub fn innermost(list: &ListArray) -> (ArrayRef, Vec<usize>) {
 }
 
 /// `string_to_array`: without separator into characters, with an empty one not at all.
-fn split(arrays: &[ArrayRef], rows: usize) -> ArrayRef {
+pub fn split(arrays: &[ArrayRef], rows: usize) -> ArrayRef {
     let texts: Vec<_> = arrays.iter().map(|array| array.as_string::<i32>()).collect();
     let value = |argument: usize, row: usize| {
         texts.get(argument).and_then(|texts| (!texts.is_null(row)).then(|| texts.value(row)))

@@ -20,6 +20,7 @@ use datafusion::logical_expr::{
 
 use super::super::context::Context;
 use super::describe;
+use super::known::Known;
 use crate::error::{Error, Result, SqlState};
 use crate::pgtype::{self, PG_TYPE_KEY};
 
@@ -35,7 +36,7 @@ pub struct Spec {
 }
 
 /// What a function does with one row.
-pub type Call = fn(&Context, &Row<'_>) -> Result<Value>;
+pub type Call = fn(&Known, &Row<'_>) -> Result<Value>;
 
 /// What an argument may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub enum Arg {
     /// takes a relation's name.
     Oid,
     Int,
+    /// As [`Self::Int`], and a `numeric` without its fraction.
+    Number,
     Bool,
     /// `text` or `name`.
     Text,
@@ -67,6 +70,8 @@ pub enum Returns {
     /// `name[]`, `text[]`.
     Names,
     Texts,
+    /// `int4[]`.
+    Int4s,
 }
 
 /// Whether a NULL argument makes the answer NULL (`proisstrict`).
@@ -88,11 +93,16 @@ pub enum Value {
     /// Microseconds since 1970.
     Micros(i64),
     Texts(Vec<Option<String>>),
+    Ints(Vec<i32>),
 }
 
 impl Value {
     pub fn text(value: impl Into<String>) -> Self {
         Self::Text(value.into())
+    }
+
+    pub fn oid(oid: u32) -> Self {
+        Self::Int(oid.into())
     }
 
     pub fn or_null<T>(value: Option<T>, make: impl FnOnce(T) -> Self) -> Self {
@@ -118,12 +128,6 @@ impl Spec {
         self
     }
 
-    /// The function for the statements of this context.
-    pub fn bind(&'static self, context: &Context) -> Arc<ScalarUDF> {
-        let signature = Signature::user_defined(self.volatility);
-        Arc::new(ScalarUDF::new_from_impl(Function { spec: self, context: context.clone(), signature }))
-    }
-
     /// The overload that takes arguments of these types best, and how often it does not take them as they are.
     fn overload(&self, types: &[DataType]) -> Option<usize> {
         let fits = self.overloads.iter().enumerate().filter_map(|(number, args)| {
@@ -147,9 +151,10 @@ impl Arg {
         let number = data_type.is_integer();
         match (self, data_type) {
             (Self::Any, _) | (_, DataType::Null) | (Self::Bool, DataType::Boolean) => Some(0),
-            (Self::Oid | Self::Int, _) if number => Some(0),
+            (Self::Oid | Self::Int | Self::Number, _) if number => Some(0),
+            (Self::Number, _) if data_type.is_decimal() => Some(0),
             (Self::Text, _) if text => Some(0),
-            (Self::Oid | Self::Int | Self::Bool, _) if text => Some(1),
+            (Self::Oid | Self::Int | Self::Number | Self::Bool, _) if text => Some(1),
             _ => None,
         }
     }
@@ -160,7 +165,7 @@ impl Arg {
             Self::Bool => DataType::Boolean,
             Self::Text => DataType::Utf8,
             Self::Oid if is_text(data_type) => DataType::Utf8,
-            Self::Oid | Self::Int => DataType::Int64,
+            Self::Oid | Self::Int | Self::Number => DataType::Int64,
             Self::Any => data_type.clone(),
         }
     }
@@ -192,6 +197,9 @@ impl Returns {
             Self::Names => Field::new(name, DataType::List(Arc::new(item("name"))), true),
             Self::Texts => {
                 Field::new(name, DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true))), true)
+            }
+            Self::Int4s => {
+                Field::new(name, DataType::List(Arc::new(Field::new_list_field(DataType::Int32, true))), true)
             }
         }
     }
@@ -276,34 +284,42 @@ pub fn oid_of(number: i64) -> Result<u32> {
         .map_err(|_| Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "OID out of range"))
 }
 
-struct Function {
+/// A function for the statements of one context.
+pub struct Bound {
     spec: &'static Spec,
-    context: Context,
+    known: Known,
     signature: Signature,
 }
 
-impl fmt::Debug for Function {
+impl Bound {
+    pub fn function(spec: &'static Spec, context: &Context) -> Arc<ScalarUDF> {
+        let signature = Signature::user_defined(spec.volatility);
+        Arc::new(ScalarUDF::new_from_impl(Self { spec, known: Known::new(context), signature }))
+    }
+}
+
+impl fmt::Debug for Bound {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.spec.name)
     }
 }
 
 /// The same function of the same session.
-impl PartialEq for Function {
+impl PartialEq for Bound {
     fn eq(&self, other: &Self) -> bool {
-        self.spec.name == other.spec.name && self.context.facts.pid == other.context.facts.pid
+        self.spec.name == other.spec.name && self.known.facts.pid == other.known.facts.pid
     }
 }
 
-impl Eq for Function {}
+impl Eq for Bound {}
 
-impl Hash for Function {
+impl Hash for Bound {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.spec.name, self.context.facts.pid).hash(state);
+        (self.spec.name, self.known.facts.pid).hash(state);
     }
 }
 
-impl ScalarUDFImpl for Function {
+impl ScalarUDFImpl for Bound {
     fn name(&self) -> &str {
         self.spec.name
     }
@@ -346,7 +362,7 @@ impl ScalarUDFImpl for Function {
             if self.spec.nulls == Nulls::Strict && row.has_null() {
                 values.push(Value::Null);
             } else {
-                values.push((self.spec.call)(&self.context, &row).map_err(to_engine)?);
+                values.push((self.spec.call)(&self.known, &row).map_err(to_engine)?);
             }
         }
         let array = collect(self.spec.returns, values);
@@ -426,6 +442,18 @@ fn collect(returns: Returns, values: Vec<Value>) -> ArrayRef {
         }
         Returns::Names => texts(values, item("name")),
         Returns::Texts => texts(values, Field::new_list_field(DataType::Utf8, true)),
+        Returns::Int4s => {
+            let mut builder = ListBuilder::new(Int32Builder::new());
+            for value in values {
+                let Value::Ints(numbers) = value else {
+                    builder.append(false);
+                    continue;
+                };
+                builder.values().append_slice(&numbers);
+                builder.append(true);
+            }
+            Arc::new(builder.finish())
+        }
     }
 }
 

@@ -3,9 +3,9 @@
 //! PostgreSQL 15, sections 9.26.1 "Session Information Functions", 9.26.8 "Transaction ID and Snapshot Information
 //! Functions" and 9.27. Nothing a client sends changes what they say about identity.
 
-use super::super::context::Context;
-use super::super::{system, views};
+use super::super::views;
 use super::call::{Arg, Returns, Row, Spec, Value};
+use super::known::{Known, existing_path};
 use crate::error::{Error, Result, SqlState};
 use crate::settings::SERVER_VERSION;
 
@@ -123,64 +123,51 @@ pub const FUNCTIONS: &[Spec] = &[
 
 const LOCK: &[&[Arg]] = &[&[Arg::Int], &[Arg::Int, Arg::Int]];
 
-fn user(context: &Context, _: &Row<'_>) -> Result<Value> {
+fn user(context: &Known, _: &Row<'_>) -> Result<Value> {
     Ok(Value::text(context.principal.name.clone()))
 }
 
-fn database(context: &Context, _: &Row<'_>) -> Result<Value> {
+fn database(context: &Known, _: &Row<'_>) -> Result<Value> {
     Ok(Value::text(context.facts.database.to_string()))
 }
 
-fn nothing(_: &Context, _: &Row<'_>) -> Result<Value> {
+fn nothing(_: &Known, _: &Row<'_>) -> Result<Value> {
     Ok(Value::Null)
 }
 
 /// Functions that PostgreSQL keeps for its superuser or its monitors.
-fn denied(_: &Context, row: &Row<'_>) -> Result<Value> {
+fn denied(_: &Known, row: &Row<'_>) -> Result<Value> {
     let message = format!("permission denied for function {}", row.name);
     Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message))
 }
 
-fn not_in_recovery(_: &Context, _: &Row<'_>) -> Result<Value> {
+fn not_in_recovery(_: &Known, _: &Row<'_>) -> Result<Value> {
     let error = Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, "recovery is not in progress");
     Err(error.hint("Recovery control functions can only be executed during recovery."))
 }
 
 /// A number that grows from transaction to transaction and stays the same within one: when it started, in microseconds.
-fn transaction(context: &Context, _: &Row<'_>) -> Result<Value> {
+fn transaction(context: &Known, _: &Row<'_>) -> Result<Value> {
     Ok(Value::Int(context.transaction_started.timestamp_micros()))
 }
 
-fn not_a_signaller(_: &Context, row: &Row<'_>) -> Result<Value> {
+fn not_a_signaller(_: &Known, row: &Row<'_>) -> Result<Value> {
     let what = if row.name == "pg_cancel_backend" { "whose query is being canceled" } else { "whose process is being terminated" };
     let message = format!("must be a member of the role {what} or member of pg_signal_backend");
     Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message)
         .hint("A session's own statement is canceled with a cancel request of the protocol."))
 }
 
-fn no_locks(_: &Context, _: &Row<'_>) -> Result<Value> {
+fn no_locks(_: &Known, _: &Row<'_>) -> Result<Value> {
     Err(Error::unsupported("advisory locks are not supported"))
 }
 
-/// The schemas of the search path that exist for the principal.
-fn existing_path(context: &Context) -> Vec<String> {
-    let mut path: Vec<String> = Vec::new();
-    for schema in context.search_path() {
-        let exists = context.visible.schemas().contains(&schema)
-            || [system::SCHEMA, "pg_catalog", "information_schema"].contains(&schema.as_str());
-        if exists && !path.contains(&schema) {
-            path.push(schema);
-        }
-    }
-    path
-}
-
-fn current_schema(context: &Context, _: &Row<'_>) -> Result<Value> {
+fn current_schema(context: &Known, _: &Row<'_>) -> Result<Value> {
     Ok(Value::or_null(existing_path(context).into_iter().next(), Value::Text))
 }
 
 /// With the implicit ones if asked for: the session's views, where there are any, and `pg_catalog`.
-fn current_schemas(context: &Context, row: &Row<'_>) -> Result<Value> {
+fn current_schemas(context: &Known, row: &Row<'_>) -> Result<Value> {
     let mut schemas = existing_path(context);
     if row.flag(0) == Some(true) {
         if !schemas.iter().any(|schema| schema == "pg_catalog") {
@@ -193,13 +180,13 @@ fn current_schemas(context: &Context, row: &Row<'_>) -> Result<Value> {
     Ok(Value::Texts(schemas.into_iter().map(Some).collect()))
 }
 
-fn encoding_name(_: &Context, row: &Row<'_>) -> Result<Value> {
+fn encoding_name(_: &Known, row: &Row<'_>) -> Result<Value> {
     let name = row.int(0).and_then(|number| ENCODINGS.get(usize::try_from(number).ok()?));
     Ok(Value::text(name.copied().unwrap_or_default()))
 }
 
 /// -1 for a name that no encoding has. Case, and marks in a name, make no difference (`clean_encoding_name`).
-fn encoding_number(_: &Context, row: &Row<'_>) -> Result<Value> {
+fn encoding_number(_: &Known, row: &Row<'_>) -> Result<Value> {
     let clean = |name: &str| -> String { name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase() };
     let wanted = clean(row.text(0).unwrap_or_default());
     if wanted == "unicode" {
@@ -210,7 +197,7 @@ fn encoding_number(_: &Context, row: &Row<'_>) -> Result<Value> {
 }
 
 /// NULL for a number that no encoding has.
-fn encoding_width(_: &Context, row: &Row<'_>) -> Result<Value> {
+fn encoding_width(_: &Known, row: &Row<'_>) -> Result<Value> {
     let width = match row.int(0) {
         Some(0 | 8..=34) => 1,
         Some(35..=38 | 41) => 2,

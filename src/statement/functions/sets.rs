@@ -13,7 +13,7 @@ use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
 use datafusion::arrow::compute::kernels::numeric::add;
 use datafusion::arrow::compute::{cast, concat};
 use datafusion::arrow::datatypes::{
-    DataType, Field, FieldRef, Fields, Int32Type, Int64Type, IntervalUnit, TimeUnit, IntervalMonthDayNanoType,
+    DataType, Field, FieldRef, Fields, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
 };
 use datafusion::common::{Result as EngineResult, ScalarValue, exec_err};
 use datafusion::logical_expr::{
@@ -539,6 +539,7 @@ impl ScalarUDFImpl for Ordinality {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use datafusion::arrow::datatypes::Int32Type;
 
     fn numbers(lists: &ArrayRef, row: usize) -> Vec<i32> {
         lists.as_list::<i32>().value(row).as_primitive::<Int32Type>().values().to_vec()

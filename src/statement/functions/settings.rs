@@ -2,8 +2,8 @@
 //!
 //! PostgreSQL 15, section 9.27.1 "Configuration Settings Functions".
 
-use super::super::context::Context;
 use super::call::{Arg, Returns, Row, Spec, Value};
+use super::known::Known;
 use crate::error::{Error, Result, SqlState};
 
 pub const FUNCTIONS: &[Spec] = &[
@@ -13,7 +13,7 @@ pub const FUNCTIONS: &[Spec] = &[
         .volatile(),
 ];
 
-fn current_setting(context: &Context, row: &Row<'_>) -> Result<Value> {
+fn current_setting(context: &Known, row: &Row<'_>) -> Result<Value> {
     let missing_ok = row.len() > 1 && row.flag(1) == Some(true);
     match context.settings.lock().show(row.text(0).unwrap_or_default()) {
         Ok(value) => Ok(Value::Text(value)),
@@ -23,7 +23,7 @@ fn current_setting(context: &Context, row: &Row<'_>) -> Result<Value> {
 }
 
 /// A local change ends with the transaction, which the session sees to.
-fn set_config(context: &Context, row: &Row<'_>) -> Result<Value> {
+fn set_config(context: &Known, row: &Row<'_>) -> Result<Value> {
     let Some(name) = row.text(0) else {
         return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, "SET requires parameter name"));
     };

@@ -2,8 +2,7 @@
 //!
 //! PostgreSQL 15, section 9.27.7 "Database Object Management Functions" (`dbsize.c`).
 
-use super::super::context::Context;
-use super::call::{Arg, Returns, Row, Spec, Value};
+use super::call::{Arg, Returns, Spec, Value};
 use crate::error::{Error, Result, SqlState};
 
 /// Units with the number from which the next is used; each is 1024 of the one before.
@@ -17,7 +16,7 @@ const UNITS: [(&str, i128); 6] = [
 ];
 
 pub const FUNCTIONS: &[Spec] = &[
-    Spec::new("pg_size_pretty", &[&[Arg::Int]], Returns::Text, |_, row| {
+    Spec::new("pg_size_pretty", &[&[Arg::Number]], Returns::Text, |_, row| {
         Ok(Value::or_null(row.int(0), |bytes| Value::Text(pretty(bytes))))
     }),
     Spec::new("pg_size_bytes", &[&[Arg::Text]], Returns::Int8, |_, row| {
