@@ -22,6 +22,7 @@ pub(crate) fn product(id: &str) -> Product {
         tags: Vec::new(),
         sla: Sla::default(),
         columns: Vec::new(),
+        relationships: Vec::new(),
         inputs: Vec::new(),
         outputs: Vec::new(),
         quality_checks: Vec::new(),

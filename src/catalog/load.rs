@@ -24,7 +24,7 @@ use super::model::{Catalog, Defaults, Mesh, Policy, PolicyScope, Problem, Proble
 use super::validate;
 use super::yaml::{self, FILE_BYTES_MAX, Field, Findings, Mark, Node};
 
-pub(super) use draft::{DomainDraft, Draft, Parsed, PolicyDraft};
+pub(super) use draft::{DomainDraft, Draft, Parsed, PolicyDraft, RelationshipDraft};
 pub(super) use policy::Mention;
 
 /// How many files a catalog folder may hold.

@@ -4,8 +4,10 @@ pub mod credentials;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod init;
+pub mod keys;
 pub mod load;
 pub mod model;
+pub mod oids;
 mod revoke;
 pub mod snapshot;
 mod units;

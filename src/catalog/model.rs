@@ -126,6 +126,8 @@ pub struct Product {
     pub sla: Sla,
     /// In the contract's order.
     pub columns: Vec<Column>,
+    /// In the contract's order.
+    pub relationships: Vec<Relationship>,
     pub inputs: Vec<InputPort>,
     pub outputs: Vec<OutputPort>,
     pub quality_checks: Vec<QualityCheck>,
@@ -228,6 +230,16 @@ pub struct Column {
     pub pii: bool,
     pub classification: Option<String>,
     pub place: SourcePlace,
+}
+
+/// Columns whose values are those of another product's, as the contract says (ODCS, `relationships` of type `foreignKey`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Relationship {
+    pub columns: Vec<String>,
+    /// The product that is referred to; it need not be served.
+    pub product: ProductId,
+    /// As many as `columns`.
+    pub referenced: Vec<String>,
 }
 
 /// Where a product's data comes from.

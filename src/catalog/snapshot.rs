@@ -1,11 +1,12 @@
 //! One immutable, validated state of the whole catalog, with the lookups that every statement makes.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Utc};
 
 use super::load::Loaded;
 use super::model::{Catalog, Problem, Product, ProductId, User};
+use super::oids::Oids;
 
 /// A generation of the catalog. A running statement holds one and sees no other.
 ///
@@ -18,13 +19,20 @@ pub struct Snapshot {
     pub catalog: Catalog,
     /// What was found wrong in the same load; errors only where no good state had been loaded before.
     pub problems: Vec<Problem>,
+    /// Made with the first question.
+    oids: OnceLock<Oids>,
 }
 
 impl Snapshot {
     /// Freezes what a load yielded.
     pub fn new(generation: u64, loaded_at: DateTime<Utc>, loaded: Loaded) -> Arc<Self> {
         let Loaded { catalog, problems } = loaded;
-        Arc::new(Self { generation, loaded_at, catalog, problems })
+        Arc::new(Self { generation, loaded_at, catalog, problems, oids: OnceLock::new() })
+    }
+
+    /// The OIDs of the catalog's objects, visible or not.
+    pub fn oids(&self) -> &Oids {
+        self.oids.get_or_init(|| Oids::of(&self.catalog))
     }
 
     pub fn product(&self, id: &ProductId) -> Option<&Product> {

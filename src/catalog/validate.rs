@@ -5,10 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::load::{DomainDraft, Draft, Loaded, Parsed, PolicyDraft};
+use super::load::{DomainDraft, Draft, Loaded, Parsed, PolicyDraft, RelationshipDraft};
 use super::model::{
     Attribute, Catalog, Defaults, Domain, DomainName, Mesh, Policy, PolicyScope, Problem, ProblemSeverity, Product,
-    ProductId, sql_name,
+    ProductId, Relationship, sql_name,
 };
 use super::yaml::suggest;
 
@@ -23,6 +23,7 @@ pub fn validate(mut parsed: Parsed) -> Loaded {
     duplicates(&mut parsed.products, &mut problems);
     columns(&mut parsed.products, &mut problems);
     inputs(&mut parsed, &mut problems);
+    relationships(&mut parsed, &mut problems);
     cycles(&mut parsed.products, &mut problems);
     policies(&parsed, &mut problems);
     problems.sort_by(|a, b| (&a.path, a.line, a.column, &a.message).cmp(&(&b.path, b.line, b.column, &b.message)));
@@ -200,6 +201,28 @@ fn inputs(parsed: &mut Parsed, problems: &mut Vec<Problem>) {
     }
 }
 
+/// Finds the columns that relationships refer to. One that leads nowhere is left out: it restricts nobody.
+fn relationships(parsed: &mut Parsed, problems: &mut Vec<Problem>) {
+    let names = Names::of(parsed);
+    let columns_of = |draft: &Draft| draft.product.columns.iter().map(|column| column.name.clone()).collect();
+    let known: HashMap<ProductId, Vec<String>> =
+        parsed.products.iter().map(|draft| (draft.product.id.clone(), columns_of(draft))).collect();
+    for draft in &mut parsed.products {
+        for written in &draft.relationships {
+            match names.referred(written, &draft.product.domain, &known) {
+                Ok((product, referenced)) => draft.product.relationships.push(Relationship {
+                    columns: written.columns.clone(),
+                    product,
+                    referenced,
+                }),
+                Err((message, suggestion)) => {
+                    problems.push(written.at.problem(ProblemSeverity::Warning, message, suggestion));
+                }
+            }
+        }
+    }
+}
+
 struct Reference<'a> {
     text: &'a str,
     contract_id: Option<&'a str>,
@@ -278,6 +301,54 @@ impl Names {
             message: format!("the domain `{domain}` has no product `{product}`"),
             suggestion: suggest(&wanted, known),
         }
+    }
+}
+
+impl Names {
+    /// The product and its columns that a relationship refers to; or what is wrong with it, with a suggestion.
+    fn referred(
+        &self,
+        written: &RelationshipDraft,
+        own: &DomainName,
+        known: &HashMap<ProductId, Vec<String>>,
+    ) -> Result<(ProductId, Vec<String>), (String, Option<String>)> {
+        if written.to.is_empty() || written.to.len() != written.columns.len() {
+            let (from, to) = (written.columns.len(), written.to.len());
+            return Err((format!("the relationship is from {from} columns to {to}"), None));
+        }
+        let (mut product, mut referenced) = (None, Vec::new());
+        for to in &written.to {
+            let Some((table, column)) = to.rsplit_once('.').filter(|_| !to.contains(['/', '#'])) else {
+                let suggestion = Some("write <product>.<column>".to_owned());
+                return Err((format!("the relationship's `{to}` is not followed"), suggestion));
+            };
+            let found = self.table(table, own).ok_or_else(|| {
+                let tables = self.schemas.values().flat_map(HashMap::values).map(|id| id.0.as_str());
+                (format!("the relationship refers to `{table}`, which the mesh does not know"), suggest(table, tables))
+            })?;
+            if product.as_ref().is_some_and(|before| *before != found) {
+                return Err(("the relationship refers to several products".to_owned(), None));
+            }
+            let columns = known.get(&found).map(Vec::as_slice).unwrap_or_default();
+            if !columns.is_empty() && !columns.iter().any(|known| known == column) {
+                let suggestion = suggest(column, columns.iter().map(String::as_str));
+                return Err((format!("the relationship refers to `{to}`, and {found} has no such column"), suggestion));
+            }
+            product = Some(found);
+            referenced.push(column.to_owned());
+        }
+        let product = product.ok_or_else(|| ("the relationship refers to nothing".to_owned(), None))?;
+        Ok((product, referenced))
+    }
+
+    /// A bare name is a product of the same domain, or a contract's id.
+    fn table(&self, name: &str, own: &DomainName) -> Option<ProductId> {
+        let in_domain = |domain: &str, table: &str| self.schemas.get(&sql_name(domain))?.get(&sql_name(table));
+        let found = match name.split_once('.') {
+            Some((domain, table)) => in_domain(domain, table),
+            None => in_domain(own.as_str(), name).or_else(|| self.contracts.get(name)),
+        };
+        found.cloned()
     }
 }
 

@@ -51,6 +51,7 @@ struct Shared {
     next_id: AtomicU64,
     kept: SyncMutex<Kept>,
     changed: Changed,
+    columns_epoch: Arc<AtomicU64>,
 }
 
 /// Tables that were seen anew, until somebody asks for them.
@@ -66,6 +67,7 @@ impl Tables {
             next_id: AtomicU64::new(1),
             kept: SyncMutex::default(),
             changed: Changed::default(),
+            columns_epoch: Arc::default(),
         }))
     }
 
@@ -101,6 +103,12 @@ impl Tables {
     #[must_use]
     pub fn take_changed(&self) -> HashSet<TableLocation> {
         std::mem::take(&mut *self.0.changed.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Grows whenever the columns of a table are seen for the first time, or seen to be others.
+    #[must_use]
+    pub fn columns_epoch(&self) -> u64 {
+        self.0.columns_epoch.load(Ordering::Acquire)
     }
 
     /// Forgets every table that is not in `referenced`. Whoever holds a snapshot or its provider reads on: the way to
@@ -150,6 +158,7 @@ impl fmt::Debug for Tables {
 pub(super) struct Entry {
     location: TableLocation,
     changed: Changed,
+    columns_epoch: Arc<AtomicU64>,
     /// Its host is also the first segment of every path.
     registration: Arc<Registration>,
     pub(super) store: Arc<dyn ObjectStore>,
@@ -198,6 +207,7 @@ impl Entry {
         Ok(Self {
             location: location.clone(),
             changed: Arc::clone(&shared.changed),
+            columns_epoch: Arc::clone(&shared.columns_epoch),
             registration,
             store,
             log_store,
@@ -239,6 +249,9 @@ impl Entry {
             Ok(snapshot) => {
                 flight.failure = None;
                 let before = self.checked.swap(Some(Arc::new(Checked { snapshot: Arc::clone(&snapshot), began })));
+                if before.as_ref().is_none_or(|before| before.snapshot.schema != snapshot.schema) {
+                    self.columns_epoch.fetch_add(1, Ordering::AcqRel);
+                }
                 if before.is_none_or(|before| !Arc::ptr_eq(&before.snapshot, &snapshot)) {
                     self.changed.lock().unwrap_or_else(PoisonError::into_inner).insert(self.location.clone());
                 }

@@ -244,13 +244,28 @@ impl Mesh {
         self.tables.latest_seen(&table_location(location)).filter(|seen| seen.version == version)?.row_count
     }
 
-    /// Where a relation of `data_catalog` is kept between statements; `reads_scores` when its rows depend on them.
-    pub fn relation_key(&self, name: &'static str, visible: &Visible, reads_scores: bool) -> RelationKey {
+    /// The columns of a product's table as they were last seen, without asking the store; `None` when the table was not
+    /// opened since the server started.
+    pub fn columns_seen(&self, product: &Product) -> Option<SchemaRef> {
+        let location = product.delta_port()?.location.as_ref()?;
+        Some(Arc::clone(&self.tables.latest_seen(&table_location(location))?.schema))
+    }
+
+    /// Where a relation of the catalog is kept between statements; `reads_scores` when its rows depend on them,
+    /// `reads_columns` when they depend on [`Self::columns_seen`].
+    pub fn relation_key(
+        &self,
+        name: &'static str,
+        visible: &Visible,
+        reads_scores: bool,
+        reads_columns: bool,
+    ) -> RelationKey {
         RelationKey {
             name,
             generation: visible.generation(),
             principal: visible.fingerprint(),
             scores_epoch: reads_scores.then(|| self.scores.epoch()),
+            columns_epoch: reads_columns.then(|| self.tables.columns_epoch()),
         }
     }
 

@@ -22,6 +22,8 @@ pub struct RelationKey {
     pub principal: Fingerprint,
     /// `None` for a relation that does not read scores.
     pub scores_epoch: Option<u64>,
+    /// `None` for a relation that does not tell the columns of tables.
+    pub columns_epoch: Option<u64>,
 }
 
 /// INVARIANT: a key holds the principal, so no principal is ever given another's rows.
@@ -93,10 +95,16 @@ struct Kept {
     /// Of all relations.
     bytes: usize,
     /// The newest that anything was kept for.
-    generation: u64,
-    scores_epoch: u64,
+    newest: Newest,
     /// Grows with every use.
     clock: u64,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+struct Newest {
+    generation: u64,
+    scores_epoch: u64,
+    columns_epoch: u64,
 }
 
 struct Relation {
@@ -110,15 +118,18 @@ impl Kept {
     /// Drops what nobody asks for any more. Whether the key itself is of the newest generation and measurements: a long
     /// statement may still build for older ones.
     fn advance_to(&mut self, key: &RelationKey) -> bool {
-        let (generation, epoch) = (self.generation, self.scores_epoch);
-        self.generation = generation.max(key.generation);
-        self.scores_epoch = key.scores_epoch.map_or(epoch, |own| own.max(epoch));
-        if (self.generation, self.scores_epoch) != (generation, epoch) {
-            let (generation, epoch) = (self.generation, self.scores_epoch);
-            self.relations.retain(|old, _| is_current(old, generation, epoch));
+        let before = self.newest;
+        let newest = Newest {
+            generation: before.generation.max(key.generation),
+            scores_epoch: before.scores_epoch.max(key.scores_epoch.unwrap_or_default()),
+            columns_epoch: before.columns_epoch.max(key.columns_epoch.unwrap_or_default()),
+        };
+        if newest != before {
+            self.newest = newest;
+            self.relations.retain(|old, _| newest.is_of(old));
             self.bytes = self.relations.values().map(|relation| relation.bytes).sum();
         }
-        is_current(key, self.generation, self.scores_epoch)
+        newest.is_of(key)
     }
 
     fn insert(&mut self, key: RelationKey, batch: RecordBatch, bytes: usize) {
@@ -135,8 +146,12 @@ impl Kept {
     }
 }
 
-fn is_current(key: &RelationKey, generation: u64, scores_epoch: u64) -> bool {
-    key.generation == generation && key.scores_epoch.is_none_or(|epoch| epoch == scores_epoch)
+impl Newest {
+    fn is_of(&self, key: &RelationKey) -> bool {
+        key.generation == self.generation
+            && key.scores_epoch.is_none_or(|epoch| epoch == self.scores_epoch)
+            && key.columns_epoch.is_none_or(|epoch| epoch == self.columns_epoch)
+    }
 }
 
 #[cfg(test)]
@@ -156,7 +171,13 @@ mod tests {
             attributes: std::collections::BTreeMap::new(),
             roles: Vec::new(),
         };
-        RelationKey { name: "products", generation, principal: Principal::from(&user).fingerprint(), scores_epoch }
+        RelationKey {
+            name: "products",
+            generation,
+            principal: Principal::from(&user).fingerprint(),
+            scores_epoch,
+            columns_epoch: None,
+        }
     }
 
     fn batch() -> RecordBatch {
@@ -192,6 +213,18 @@ mod tests {
             assert_eq!(cache.keep(late.clone(), batch()).num_rows(), 1_000);
             assert!(cache.get(&late).is_none(), "{late:?} came too late");
         }
+    }
+
+    #[test]
+    fn new_columns_drop_what_tells_of_columns() {
+        let cache = RelationCache::default();
+        let of = |user, columns_epoch| RelationKey { columns_epoch, ..key(user, 1, None) };
+        cache.keep(of("ann", None), batch());
+        cache.keep(of("ann", Some(1)), batch());
+        cache.keep(of("bob", Some(2)), batch());
+        assert!(cache.get(&of("ann", None)).is_some());
+        assert!(cache.get(&of("ann", Some(1))).is_none());
+        assert!(cache.get(&of("bob", Some(2))).is_some());
     }
 
     #[test]

@@ -16,13 +16,23 @@ pub mod oid {
     pub const NAME: u32 = 19;
     pub const INT8: u32 = 20;
     pub const INT2: u32 = 21;
+    pub const INT2VECTOR: u32 = 22;
     pub const INT4: u32 = 23;
+    pub const REGPROC: u32 = 24;
     pub const TEXT: u32 = 25;
     pub const OID: u32 = 26;
+    pub const XID: u32 = 28;
+    pub const CID: u32 = 29;
+    pub const OIDVECTOR: u32 = 30;
     pub const JSON: u32 = 114;
+    pub const XML: u32 = 142;
+    pub const PG_NODE_TREE: u32 = 194;
     pub const FLOAT4: u32 = 700;
     pub const FLOAT8: u32 = 701;
+    pub const CIDR: u32 = 650;
     pub const UNKNOWN: u32 = 705;
+    pub const INET: u32 = 869;
+    pub const ACLITEM: u32 = 1033;
     pub const BPCHAR: u32 = 1042;
     pub const VARCHAR: u32 = 1043;
     pub const DATE: u32 = 1082;
@@ -31,18 +41,35 @@ pub mod oid {
     pub const TIMESTAMPTZ: u32 = 1184;
     pub const INTERVAL: u32 = 1186;
     pub const NUMERIC: u32 = 1700;
+    pub const REGPROCEDURE: u32 = 2202;
+    pub const REGOPER: u32 = 2203;
+    pub const REGOPERATOR: u32 = 2204;
+    pub const REGCLASS: u32 = 2205;
+    pub const REGTYPE: u32 = 2206;
+    pub const RECORD: u32 = 2249;
+    pub const ANYARRAY: u32 = 2277;
     pub const UUID: u32 = 2950;
+    pub const PG_LSN: u32 = 3220;
+    pub const REGCONFIG: u32 = 3734;
+    pub const REGDICTIONARY: u32 = 3769;
     pub const JSONB: u32 = 3802;
+    pub const REGNAMESPACE: u32 = 4089;
+    pub const REGROLE: u32 = 4096;
+    pub const REGCOLLATION: u32 = 4191;
 }
 
 /// The field metadata key of Arrow's canonical extension types.
 pub const EXTENSION_NAME_KEY: &str = "ARROW:extension:name";
 /// The extension name of a Parquet variant: a struct of `metadata` and `value`.
 pub const VARIANT_EXTENSION: &str = "arrow.parquet.variant";
-/// Field metadata with which a catalog relation names its PostgreSQL type, where Arrow has no type of its own for it.
+/// Field metadata that names the PostgreSQL type of a column where Arrow has no type of its own for it.
 ///
-/// Values: `oid` on integers; `name`, `char`, `varchar`, `bpchar`, `json` on strings.
+/// Values are PostgreSQL's internal names (`pg_type.typname`): those of [`is_oid_like`] on integers, `int2vector` and
+/// `oidvector` on lists of integers, any other on strings. `numeric` on a decimal says that the type has no precision of
+/// its own. The item of a list carries it for arrays.
 pub const PG_TYPE_KEY: &str = "pgmesh:pg_type";
+/// Field metadata with a column's type modifier (`pg_attribute.atttypmod`), in decimal.
+pub const PG_TYPMOD_KEY: &str = "pgmesh:pg_typmod";
 
 /// The precision and scale at which a `numeric` parameter is planned before its value is known.
 const NUMERIC_PARAMETER: (u8, i8) = (38, 10);
@@ -52,32 +79,6 @@ const NO_TYPMOD: i32 = -1;
 const SCALE_MASK: i32 = 0x7ff;
 /// `VARHDRSZ`, which PostgreSQL adds to every numeric typmod.
 const TYPMOD_HEADER: i32 = 4;
-/// (element, array) pairs of every type that may appear in an array.
-const ARRAYS: [(u32, u32); 22] = [
-    (oid::BOOL, 1000),
-    (oid::BYTEA, 1001),
-    (oid::CHAR, 1002),
-    (oid::NAME, 1003),
-    (oid::INT2, 1005),
-    (oid::INT4, 1007),
-    (oid::TEXT, 1009),
-    (oid::BPCHAR, 1014),
-    (oid::VARCHAR, 1015),
-    (oid::INT8, 1016),
-    (oid::FLOAT4, 1021),
-    (oid::FLOAT8, 1022),
-    (oid::OID, 1028),
-    (oid::TIMESTAMP, 1115),
-    (oid::DATE, 1182),
-    (oid::TIME, 1183),
-    (oid::TIMESTAMPTZ, 1185),
-    (oid::INTERVAL, 1187),
-    (oid::NUMERIC, 1231),
-    (oid::JSON, 199),
-    (oid::UUID, 2951),
-    (oid::JSONB, 3807),
-];
-
 /// A type as RowDescription names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PgType {
@@ -101,12 +102,15 @@ pub fn pg_type(field: &Field) -> PgType {
         | DataType::FixedSizeList(item, _)
         | DataType::ListView(item)
         | DataType::LargeListView(item) => {
+            if let Some(vector) = vector_oid(field, item) {
+                return PgType { oid: vector, len: -1, typmod: NO_TYPMOD };
+            }
             let element = pg_type(item);
             PgType { oid: array_oid(element.oid).unwrap_or(element.oid), len: -1, typmod: element.typmod }
         }
         data_type => {
             let oid = declared_oid(field).unwrap_or_else(|| scalar_oid(data_type));
-            PgType { oid, len: type_len(oid), typmod: typmod(data_type) }
+            PgType { oid, len: type_len(oid), typmod: declared_typmod(field).unwrap_or_else(|| typmod(data_type)) }
         }
     }
 }
@@ -154,16 +158,82 @@ pub fn parameter_oid(data_type: &DataType) -> u32 {
     pg_type(&Field::new("", data_type.clone(), true)).oid
 }
 
+/// A column of a PostgreSQL type, as catalog relations and casts have it: with the metadata that [`pg_type`] reads.
+/// `typmod` is -1 where the type carries none. `None` for types that have no form here.
+///
+/// Values of a `numeric` without a typmod have the precision and scale of a parameter.
+#[must_use]
+pub fn field(name: &str, type_oid: u32, typmod: i32, nullable: bool) -> Option<Field> {
+    let list = |item: Field| DataType::List(Arc::new(item));
+    let data_type = match type_oid {
+        oid::INT2VECTOR => list(Field::new_list_field(DataType::Int16, true)),
+        oid::OIDVECTOR => list(Field::new_list_field(DataType::Int64, true)),
+        oid::NUMERIC if typmod >= TYPMOD_HEADER => {
+            let bits = typmod - TYPMOD_HEADER;
+            // eleven bits with a sign
+            let scale = ((bits & SCALE_MASK) ^ 0x400) - 0x400;
+            DataType::Decimal128(u8::try_from(bits >> 16).ok()?, i8::try_from(scale).ok()?)
+        }
+        _ if is_oid_like(type_oid) => DataType::Int64,
+        _ => match (arrow_type(type_oid), element_oid(type_oid)) {
+            (_, Some(element)) => list(field(Field::LIST_FIELD_DEFAULT_NAME, element, typmod, true)?),
+            (Some(data_type), None) => data_type,
+            (None, None) => {
+                known::by_oid(type_oid)?;
+                DataType::Utf8
+            }
+        },
+    };
+    let mut field = Field::new(name, data_type, nullable);
+    let mut metadata = std::collections::HashMap::new();
+    let unbounded = type_oid == oid::NUMERIC && typmod == NO_TYPMOD;
+    if (scalar_oid(field.data_type()) != type_oid || unbounded)
+        && let Some(known) = known::by_oid(type_oid)
+    {
+        metadata.insert(PG_TYPE_KEY.to_owned(), known.name.to_owned());
+    }
+    if typmod != NO_TYPMOD && !matches!(field.data_type(), DataType::Decimal128(..) | DataType::List(_)) {
+        metadata.insert(PG_TYPMOD_KEY.to_owned(), typmod.to_string());
+    }
+    field.set_metadata(metadata);
+    Some(field)
+}
+
+/// Whether values of the type are OIDs, or transaction and command numbers of the same form: 64-bit integers in Arrow.
+#[must_use]
+pub fn is_oid_like(type_oid: u32) -> bool {
+    matches!(type_oid, oid::OID | oid::XID | oid::CID) || is_reg(type_oid)
+}
+
+/// Whether the type is one of the `reg…` types, whose values are OIDs that are shown as names (PostgreSQL 15, 8.19).
+#[must_use]
+pub fn is_reg(type_oid: u32) -> bool {
+    matches!(
+        type_oid,
+        oid::REGPROC
+            | oid::REGPROCEDURE
+            | oid::REGOPER
+            | oid::REGOPERATOR
+            | oid::REGCLASS
+            | oid::REGTYPE
+            | oid::REGCONFIG
+            | oid::REGDICTIONARY
+            | oid::REGNAMESPACE
+            | oid::REGROLE
+            | oid::REGCOLLATION
+    )
+}
+
 /// The OID of the array type over an element type.
 #[must_use]
 pub fn array_oid(element: u32) -> Option<u32> {
-    ARRAYS.iter().find(|(candidate, _)| *candidate == element).map(|(_, array)| *array)
+    known::by_oid(element).map(|known| known.array).filter(|array| *array != 0)
 }
 
 /// The OID of an array type's elements; `None` if it is no array type.
 #[must_use]
 pub fn element_oid(array: u32) -> Option<u32> {
-    ARRAYS.iter().find(|(_, candidate)| *candidate == array).map(|(element, _)| *element)
+    known::by_array(array).map(|known| known.oid)
 }
 
 /// Whether a field is a Parquet variant.
@@ -173,17 +243,26 @@ pub fn is_variant(field: &Field) -> bool {
 }
 
 fn declared_oid(field: &Field) -> Option<u32> {
-    let name = field.metadata().get(PG_TYPE_KEY)?;
+    let known = known::by_name(field.metadata().get(PG_TYPE_KEY)?)?;
     let data_type = field.data_type();
-    match name.as_str() {
-        "oid" if data_type.is_integer() => Some(oid::OID),
-        "name" if data_type.is_string() => Some(oid::NAME),
-        "char" if data_type.is_string() => Some(oid::CHAR),
-        "varchar" if data_type.is_string() => Some(oid::VARCHAR),
-        "bpchar" if data_type.is_string() => Some(oid::BPCHAR),
-        "json" if data_type.is_string() => Some(oid::JSON),
+    let fits = if is_oid_like(known.oid) { data_type.is_integer() } else { data_type.is_string() };
+    (fits && !matches!(known.oid, oid::INT2VECTOR | oid::OIDVECTOR)).then_some(known.oid)
+}
+
+/// `int2vector` and `oidvector` are types of their own and no arrays.
+fn vector_oid(field: &Field, item: &Field) -> Option<u32> {
+    match field.metadata().get(PG_TYPE_KEY)?.as_str() {
+        "int2vector" if item.data_type() == &DataType::Int16 => Some(oid::INT2VECTOR),
+        "oidvector" if item.data_type() == &DataType::Int64 => Some(oid::OIDVECTOR),
         _ => None,
     }
+}
+
+fn declared_typmod(field: &Field) -> Option<i32> {
+    if field.data_type().is_decimal() && field.metadata().get(PG_TYPE_KEY).is_some_and(|name| name == "numeric") {
+        return Some(NO_TYPMOD);
+    }
+    field.metadata().get(PG_TYPMOD_KEY)?.parse().ok()
 }
 
 fn scalar_oid(data_type: &DataType) -> u32 {
@@ -210,15 +289,7 @@ fn scalar_oid(data_type: &DataType) -> u32 {
 }
 
 fn type_len(oid: u32) -> i16 {
-    match oid {
-        oid::BOOL | oid::CHAR => 1,
-        oid::INT2 => 2,
-        oid::INT4 | oid::FLOAT4 | oid::OID | oid::DATE => 4,
-        oid::INT8 | oid::FLOAT8 | oid::TIME | oid::TIMESTAMP | oid::TIMESTAMPTZ => 8,
-        oid::INTERVAL | oid::UUID => 16,
-        oid::NAME => 64,
-        _ => -1,
-    }
+    known::by_oid(oid).map_or(-1, |known| known.len)
 }
 
 fn typmod(data_type: &DataType) -> i32 {
@@ -287,7 +358,30 @@ mod tests {
         assert_eq!(declared(DataType::Int64, "oid"), PgType { oid: 26, len: 4, typmod: -1 });
         assert_eq!(declared(DataType::Utf8, "name"), PgType { oid: 19, len: 64, typmod: -1 });
         assert_eq!(declared(DataType::Utf8, "oid").oid, oid::TEXT);
-        assert_eq!(declared(DataType::Utf8, "money").oid, oid::TEXT);
+        assert_eq!(declared(DataType::Int64, "regclass"), PgType { oid: 2205, len: 4, typmod: -1 });
+        assert_eq!(declared(DataType::Utf8, "regclass").oid, oid::TEXT);
+        assert_eq!(declared(DataType::Utf8, "dollars").oid, oid::TEXT);
+        assert_eq!(declared(list(DataType::Int16), "int2vector").oid, oid::INT2VECTOR);
+        assert_eq!(declared(list(DataType::Int64), "oidvector").oid, oid::OIDVECTOR);
+        assert_eq!(declared(list(DataType::Utf8), "oidvector").oid, 1009);
+    }
+
+    #[test]
+    fn a_field_of_a_type_has_that_type() {
+        for number in (0..6_000).filter(|number| known::by_oid(*number).is_some()) {
+            let made = field("x", number, -1, true).unwrap();
+            assert_eq!(pg_type(&made).oid, number, "{made:?}");
+            if let Some(array) = array_oid(number)
+                && !matches!(number, oid::INT2VECTOR | oid::OIDVECTOR)
+            {
+                assert_eq!(pg_type(&field("x", array, -1, true).unwrap()).oid, array, "{number}");
+            }
+        }
+        let typmod = |number, typmod| pg_type(&field("x", number, typmod, true).unwrap()).typmod;
+        assert_eq!(typmod(oid::VARCHAR, 24), 24);
+        assert_eq!((typmod(oid::NUMERIC, 655_366), typmod(oid::NUMERIC, 329_730)), (655_366, 329_730));
+        assert_eq!(typmod(1015, 24), 24, "varchar(20)[]");
+        assert_eq!(field("x", 600_000, -1, true), None);
     }
 
     #[test]

@@ -43,8 +43,6 @@ use crate::error::{Error, Result, SqlState};
 
 /// How many relations one statement may name.
 const RELATIONS_PER_STATEMENT_MAX: usize = 1_000;
-/// The schema whose name may always be left out or written in front of functions.
-const PG_CATALOG: &str = "pg_catalog";
 
 /// A logical plan over the visible catalog. It cannot run: only `secure` makes a plan that can.
 pub struct Bound {
@@ -254,7 +252,16 @@ async fn find<'a>(reference: &TableReference, search: &Search<'a>) -> Result<Fou
 async fn in_schema<'a>(schema: &str, table: &str, context: &'a Context) -> Result<Option<Found<'a>>> {
     match schema {
         system::SCHEMA => return Ok(system::relation(table, context).await?.map(Found::Catalog)),
+        system::pg_catalog::SCHEMA => {
+            return Ok(system::pg_catalog::relation(table, context).await?.map(Found::Catalog));
+        }
+        system::information_schema::SCHEMA => {
+            return Ok(system::information_schema::relation(table, context).await?.map(Found::Catalog));
+        }
         views::SCHEMA => return Ok(context.views.get(table).cloned().map(Found::View)),
+        schema if *schema == system::objects::temporary_schema(context) => {
+            return Ok(context.views.get(table).cloned().map(Found::View));
+        }
         _ => {}
     }
     let Some(visible) = context.visible.lookup(schema, table).filter(|product| product.has_table) else {
@@ -433,8 +440,8 @@ fn no_names() -> Vec<String> {
 /// Functions may be called with `pg_catalog.` in front, and the few that belong to `information_schema` with that.
 fn function_name(name: &str) -> &str {
     let in_schema = |schema: &str| name.strip_prefix(schema).and_then(|rest| rest.strip_prefix('.'));
-    let in_information_schema = in_schema("information_schema").filter(|rest| rest.starts_with("_pg_"));
-    in_schema(PG_CATALOG).or(in_information_schema).unwrap_or(name)
+    let in_information_schema = in_schema(system::information_schema::SCHEMA).filter(|rest| rest.starts_with("_pg_"));
+    in_schema(system::pg_catalog::SCHEMA).or(in_information_schema).unwrap_or(name)
 }
 
 /// Stops at the first query.

@@ -1,7 +1,7 @@
 //! What a statement knows: who asks, what they see, which versions are pinned, and the session's settings.
 //! It is all a statement gets; the session itself stays out of sight.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -12,7 +12,8 @@ use super::guard::Reads;
 use crate::access::grants::Grants;
 use crate::access::principal::Principal;
 use crate::access::visible::Visible;
-use crate::catalog::model::Location;
+use crate::catalog::load::Loaded;
+use crate::catalog::model::{Catalog, Location};
 use crate::catalog::snapshot::Snapshot;
 use crate::delta::{At, TableSnapshot};
 use crate::engine::share::Share;
@@ -126,8 +127,31 @@ impl Context {
         self.settings.lock().as_of().map(At::Time)
     }
 
-    /// Where an unqualified name is looked for, in order: the session's views unless `search_path` gives them another
-    /// place, the schemas of `search_path`, and then the mesh's catalog.
+    /// The same for somebody who sees an empty mesh: what is made of it is the same for everybody.
+    pub(super) fn of_nobody(&self) -> Self {
+        let catalog = Catalog {
+            mesh: self.snapshot.catalog.mesh.clone(),
+            domains: BTreeMap::new(),
+            products: BTreeMap::new(),
+            policies: Vec::new(),
+            users: BTreeMap::new(),
+            groups: BTreeSet::new(),
+        };
+        let grants = Arc::new(Grants::default());
+        let principal = Arc::new(Principal {
+            name: String::new(),
+            groups: Vec::new(),
+            attributes: BTreeMap::new(),
+            roles: Vec::new(),
+        });
+        let visible = Arc::new(Visible::new(&catalog, &grants, self.visible.generation(), Arc::clone(&principal)));
+        let loaded = Loaded { catalog, problems: Vec::new() };
+        let snapshot = Snapshot::new(self.snapshot.generation, self.snapshot.loaded_at, loaded);
+        Self { snapshot, grants, principal, visible, ..self.clone() }
+    }
+
+    /// Where an unqualified name is looked for, in order: the session's views and `pg_catalog`, unless `search_path` gives
+    /// them another place, the schemas of `search_path`, and then the mesh's catalog.
     pub fn search_path(&self) -> Vec<String> {
         schemas(self.settings.lock().search_path(), &self.principal.name)
     }
@@ -138,7 +162,9 @@ impl Context {
 fn schemas(path: &[String], user: &str) -> Vec<String> {
     let resolved = path.iter().map(|schema| if schema == "$user" { user } else { schema });
     let views = (!path.iter().any(|schema| schema == views::SCHEMA)).then_some(views::SCHEMA);
-    views.into_iter().chain(resolved).chain([system::SCHEMA]).map(str::to_owned).collect()
+    let catalog =
+        (!path.iter().any(|schema| schema == system::pg_catalog::SCHEMA)).then_some(system::pg_catalog::SCHEMA);
+    views.into_iter().chain(catalog).chain(resolved).chain([system::SCHEMA]).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -148,9 +174,9 @@ mod tests {
     #[test]
     fn the_path_resolves_the_user_and_ends_with_the_catalog() {
         let path = ["$user", "public", "user"].map(str::to_owned);
-        assert_eq!(schemas(&path, "ada"), ["pg_temp", "ada", "public", "user", "data_catalog"]);
-        assert_eq!(schemas(&[], "ada"), ["pg_temp", "data_catalog"]);
+        assert_eq!(schemas(&path, "ada"), ["pg_temp", "pg_catalog", "ada", "public", "user", "data_catalog"]);
+        assert_eq!(schemas(&[], "ada"), ["pg_temp", "pg_catalog", "data_catalog"]);
         let path = ["sales", "pg_temp"].map(str::to_owned);
-        assert_eq!(schemas(&path, "ada"), ["sales", "pg_temp", "data_catalog"]);
+        assert_eq!(schemas(&path, "ada"), ["pg_catalog", "sales", "pg_temp", "data_catalog"]);
     }
 }

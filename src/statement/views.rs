@@ -64,9 +64,26 @@ impl fmt::Debug for View {
     }
 }
 
+impl View {
+    /// Names and types when it was made.
+    pub fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// The query that it stands for, as SQL.
+    pub fn query(&self) -> String {
+        self.definition.query.to_string()
+    }
+}
+
 impl Views {
     pub fn get(&self, name: &str) -> Option<&Arc<View>> {
         self.0.get(name)
+    }
+
+    /// In the order of their names.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &View)> {
+        self.0.iter().map(|(name, view)| (name.as_str(), view.as_ref()))
     }
 
     pub fn is_empty(&self) -> bool {

@@ -5,6 +5,7 @@
 //! sockets.
 
 mod column;
+mod declared;
 mod json;
 mod lists;
 mod number;

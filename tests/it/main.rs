@@ -14,6 +14,7 @@ mod grants;
 mod large_texts;
 mod limits;
 mod masks;
+mod pg_catalog;
 mod portals;
 mod postgres;
 mod protocol;

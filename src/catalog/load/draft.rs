@@ -80,6 +80,8 @@ pub struct Draft {
     pub columns_at: Vec<Place>,
     /// Columns that checks, masks and filters name, to be compared with the schema.
     pub claims: Vec<Claim>,
+    /// References to columns of other products, as they are written.
+    pub relationships: Vec<RelationshipDraft>,
     /// Groups that the contract's roles let read.
     pub readers: Vec<(String, Place)>,
     /// The contract says something of its own about governance.
@@ -90,6 +92,14 @@ pub struct InputPlace {
     pub at: Place,
     /// The contract says that this is a product of the mesh, so it must exist.
     pub must_exist: bool,
+}
+
+/// Columns, and the columns of another product that they refer to.
+pub struct RelationshipDraft {
+    pub columns: Vec<String>,
+    /// `<product>.<column>` or `<domain>.<product>.<column>`.
+    pub to: Vec<String>,
+    pub at: Place,
 }
 
 /// Somebody names a column.
@@ -176,6 +186,7 @@ pub fn blank(dialect: Dialect, name: &Text, domain: &Text, map: &Map<'_>, contex
         tags: Vec::new(),
         sla: Sla::default(),
         columns: Vec::new(),
+        relationships: Vec::new(),
         inputs: Vec::new(),
         outputs: Vec::new(),
         quality_checks: Vec::new(),
@@ -194,6 +205,7 @@ pub fn blank(dialect: Dialect, name: &Text, domain: &Text, map: &Map<'_>, contex
         inputs_at: Vec::new(),
         columns_at: Vec::new(),
         claims: Vec::new(),
+        relationships: Vec::new(),
         readers: Vec::new(),
         governs: false,
     }

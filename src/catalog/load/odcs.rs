@@ -8,7 +8,7 @@ use crate::catalog::model::{
 use crate::catalog::units::parse_duration;
 use crate::catalog::yaml::{Field, Map, Place, Text};
 
-use super::draft::{Claim, Context, Draft, blank, name};
+use super::draft::{Claim, Context, Draft, RelationshipDraft, blank, name};
 use super::founding::share;
 use super::governance::{self, Properties};
 use super::location;
@@ -95,6 +95,7 @@ const PROPERTY_KEYS: &[&str] = &[
     "items",
     "map",
 ];
+const RELATIONSHIP_KEYS: &[&str] = &["id", "type", "from", "to", "customProperties"];
 const LOGICAL_TYPES: &[(&str, ())] = &[
     ("string", ()),
     ("date", ()),
@@ -317,6 +318,33 @@ fn schema_object(field: Field<'_>, draft: &mut Draft) {
     for rule in map.list("quality") {
         quality(rule, None, draft);
     }
+    for field in map.list("relationships") {
+        relationship(field, None, draft);
+    }
+}
+
+/// A foreign key, of a property or of the whole table, which then says which columns refer (ODCS 3.1, "Relationships").
+fn relationship(field: Field<'_>, column: Option<&str>, draft: &mut Draft) {
+    let Some(map) = field.map(RELATIONSHIP_KEYS) else { return };
+    if let Some(kind) = map.get("type") {
+        kind.choice(&[("foreignKey", ())]);
+    }
+    let texts = |key: &str| map.required(key).map(|field| field.text_or_texts()).unwrap_or_default();
+    let place = |text: &Text| map.findings().place(text.mark);
+    let columns = match column {
+        Some(column) => vec![column.to_owned()],
+        None => texts("from")
+            .into_iter()
+            .map(|text| {
+                // `<table>.<column>` of this very table
+                let column = text.text.rsplit('.').next().unwrap_or_default().to_owned();
+                draft.claims.push(Claim { column: column.clone(), who: "relationship", at: place(&text) });
+                column
+            })
+            .collect(),
+    };
+    let to: Vec<String> = texts("to").into_iter().map(|text| text.text).collect();
+    draft.relationships.push(RelationshipDraft { columns, to, at: map.findings().place(map.mark()) });
 }
 
 fn column(field: Field<'_>, draft: &mut Draft) -> Option<Column> {
@@ -352,6 +380,9 @@ fn column(field: Field<'_>, draft: &mut Draft) -> Option<Column> {
     }
     for rule in map.list("quality") {
         quality(rule, Some(&column_name), draft);
+    }
+    for field in map.list("relationships") {
+        relationship(field, Some(&column_name), draft);
     }
     let properties = Properties::read(&map, &["pgmesh.pii"]);
     let tags = map.texts("tags");

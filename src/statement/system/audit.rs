@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::datasource::{TableProvider, ViewTable, provider_as_source};
 use datafusion::logical_expr::LogicalPlanBuilder;
 use datafusion::prelude::{col, lit};
@@ -42,6 +43,33 @@ impl Stored {
         match self {
             Self::Audit => "audit",
             Self::AccessHistory => "access_history",
+        }
+    }
+
+    /// Its OID; those of its row type and of that one's arrays follow. Never given to another relation.
+    pub fn oid(self) -> u32 {
+        match self {
+            Self::AccessHistory => 16_436,
+            Self::Audit => 16_439,
+        }
+    }
+
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::Audit => "what was decided about access, for whom, and why",
+            Self::AccessHistory => "which products were read, by whom",
+        }
+    }
+
+    /// Its columns, which are the same for everybody.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn schema(self) -> Result<SchemaRef> {
+        let records = Arc::new(SystemTable::new(RecordBatch::new_empty(Stream::Audit.schema())));
+        match self {
+            Self::Audit => Ok(Stream::Audit.schema()),
+            Self::AccessHistory => Ok(access_history(records)?.schema()),
         }
     }
 

@@ -10,6 +10,10 @@ mod audit;
 mod columns;
 mod domains;
 mod grants;
+pub mod information_schema;
+pub mod objects;
+pub mod oids;
+pub mod pg_catalog;
 mod policies;
 mod ports;
 mod products;
@@ -18,9 +22,11 @@ mod reload_status;
 pub mod table;
 mod user_domain_access;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
 
 use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::datasource::TableProvider;
 
 use super::context::Context;
@@ -31,9 +37,15 @@ use table::SystemTable;
 /// Schema of the catalog's relations; the search path always ends with it.
 pub const SCHEMA: &str = "data_catalog";
 
+/// OID of the schema.
+pub const SCHEMA_OID: u32 = crate::catalog::oids::FIRST_NORMAL;
+
 /// One relation of the schema.
 struct Relation {
     name: &'static str,
+    /// Of the relation; those of its row type and of that one's arrays follow. Never given to another.
+    oid: u32,
+    description: &'static str,
     rows: fn(&Context) -> Result<RecordBatch>,
     depends_on: DependsOn,
 }
@@ -45,23 +57,97 @@ enum DependsOn {
     Catalog,
     /// Also on the measurements.
     Scores,
+    /// Also on the columns that tables were last seen to have.
+    Columns,
     /// Also on what has no number: never kept.
     Moment,
 }
 
 const RELATIONS: &[Relation] = &[
-    Relation { name: "access_requests", rows: access_requests::rows, depends_on: DependsOn::Moment },
-    Relation { name: "columns", rows: columns::rows, depends_on: DependsOn::Catalog },
-    Relation { name: "domains", rows: domains::rows, depends_on: DependsOn::Catalog },
-    Relation { name: "grants", rows: grants::rows, depends_on: DependsOn::Catalog },
-    Relation { name: "input_ports", rows: ports::input_rows, depends_on: DependsOn::Catalog },
-    Relation { name: "output_ports", rows: ports::output_rows, depends_on: DependsOn::Catalog },
-    Relation { name: "policies", rows: policies::rows, depends_on: DependsOn::Catalog },
-    Relation { name: "products", rows: products::rows, depends_on: DependsOn::Scores },
-    Relation { name: "quality_checks", rows: quality::check_rows, depends_on: DependsOn::Scores },
-    Relation { name: "quality_scores", rows: quality::score_rows, depends_on: DependsOn::Scores },
-    Relation { name: "reload_status", rows: reload_status::rows, depends_on: DependsOn::Moment },
-    Relation { name: "user_domain_access", rows: user_domain_access::rows, depends_on: DependsOn::Catalog },
+    Relation {
+        name: "access_requests",
+        oid: 16_400,
+        description: "who asked for access to what, and what became of it",
+        rows: access_requests::rows,
+        depends_on: DependsOn::Moment,
+    },
+    Relation {
+        name: "columns",
+        oid: 16_403,
+        description: "the columns that contracts declare",
+        rows: columns::rows,
+        depends_on: DependsOn::Catalog,
+    },
+    Relation {
+        name: "domains",
+        oid: 16_406,
+        description: "the domains, their owners, and how many products there are in each",
+        rows: domains::rows,
+        depends_on: DependsOn::Catalog,
+    },
+    Relation {
+        name: "grants",
+        oid: 16_409,
+        description: "the grants that hold",
+        rows: grants::rows,
+        depends_on: DependsOn::Catalog,
+    },
+    Relation {
+        name: "input_ports",
+        oid: 16_412,
+        description: "where the data of products comes from",
+        rows: ports::input_rows,
+        depends_on: DependsOn::Catalog,
+    },
+    Relation {
+        name: "output_ports",
+        oid: 16_415,
+        description: "where the data of products can be had",
+        rows: ports::output_rows,
+        depends_on: DependsOn::Catalog,
+    },
+    Relation {
+        name: "policies",
+        oid: 16_418,
+        description: "what decides who sees what, for mesh_admin and auditor",
+        rows: policies::rows,
+        depends_on: DependsOn::Catalog,
+    },
+    Relation {
+        name: "products",
+        oid: 16_421,
+        description: "the data products that can be discovered",
+        rows: products::rows,
+        depends_on: DependsOn::Scores,
+    },
+    Relation {
+        name: "quality_checks",
+        oid: 16_424,
+        description: "the quality checks of contracts and what they found last",
+        rows: quality::check_rows,
+        depends_on: DependsOn::Scores,
+    },
+    Relation {
+        name: "quality_scores",
+        oid: 16_427,
+        description: "the scores of products in each dimension of quality",
+        rows: quality::score_rows,
+        depends_on: DependsOn::Scores,
+    },
+    Relation {
+        name: "reload_status",
+        oid: 16_430,
+        description: "whether the catalog's files could be loaded, and what is wrong with them",
+        rows: reload_status::rows,
+        depends_on: DependsOn::Moment,
+    },
+    Relation {
+        name: "user_domain_access",
+        oid: 16_433,
+        description: "which domains a user may discover or read",
+        rows: user_domain_access::rows,
+        depends_on: DependsOn::Catalog,
+    },
 ];
 
 /// Whether there is a relation of this name.
@@ -77,7 +163,8 @@ pub async fn relation(name: &str, context: &Context) -> Result<Option<Arc<dyn Ta
     }
     let Some(relation) = RELATIONS.iter().find(|relation| relation.name == name) else { return Ok(None) };
     note(relation.name, context);
-    Ok(Some(Arc::new(SystemTable::new(relation.batch(context).await?))))
+    let batch = kept(relation.name, relation.depends_on, context, relation.rows).await?;
+    Ok(Some(Arc::new(SystemTable::new(batch))))
 }
 
 /// What break-glass shows of the catalog is recorded too.
@@ -87,27 +174,61 @@ fn note(relation: &'static str, context: &Context) {
     }
 }
 
-impl Relation {
-    async fn batch(&'static self, context: &Context) -> Result<RecordBatch> {
-        let mesh = &context.mesh;
-        if self.depends_on == DependsOn::Moment {
-            return tokio::task::spawn_blocking(self.build(context)).await.map_err(Error::internal)?;
-        }
-        let key = mesh.relation_key(self.name, &context.visible, self.depends_on == DependsOn::Scores);
-        match mesh.relations.get(&key) {
-            Some(batch) => Ok(batch),
-            None => mesh.relations.get_or_build(key, self.build(context)).await,
-        }
-    }
-
-    fn build(&'static self, context: &Context) -> impl FnOnce() -> Result<RecordBatch> + Send + use<> {
-        let context = context.clone();
-        move || (self.rows)(&context)
+/// The rows as they are kept for this principal, or as `rows` makes them now. `name` is unique among all relations.
+async fn kept(
+    name: &'static str,
+    depends_on: DependsOn,
+    context: &Context,
+    rows: impl Fn(&Context) -> Result<RecordBatch> + Send + 'static,
+) -> Result<RecordBatch> {
+    let (mesh, own) = (&context.mesh, context.clone());
+    let build = move || rows(&own);
+    let (reads_scores, reads_columns) = match depends_on {
+        DependsOn::Catalog => (false, false),
+        DependsOn::Scores => (true, false),
+        DependsOn::Columns => (false, true),
+        DependsOn::Moment => return tokio::task::spawn_blocking(build).await.map_err(Error::internal)?,
+    };
+    let key = mesh.relation_key(name, &context.visible, reads_scores, reads_columns);
+    match mesh.relations.get(&key) {
+        Some(batch) => Ok(batch),
+        None => mesh.relations.get_or_build(key, build).await,
     }
 }
 
+/// A relation of the schema as other catalogs describe it.
+pub struct Described {
+    pub name: &'static str,
+    /// Those of its row type and of that one's arrays follow.
+    pub oid: u32,
+    pub description: &'static str,
+    pub schema: SchemaRef,
+}
+
+/// Every relation of the schema, in the order of their names. Their columns are the same for everybody.
+///
+/// # Errors
+/// When a relation cannot be built of nothing.
+pub fn described(context: &Context) -> Result<&'static [Described]> {
+    static DESCRIBED: OnceLock<Vec<Described>> = OnceLock::new();
+    if let Some(described) = DESCRIBED.get() {
+        return Ok(described);
+    }
+    let empty = context.of_nobody();
+    let mut all: BTreeMap<&str, Described> = BTreeMap::new();
+    for Relation { name, oid, description, rows, .. } in RELATIONS {
+        let schema = rows(&empty)?.schema();
+        all.insert(name, Described { name, oid: *oid, description, schema });
+    }
+    for stored in audit::Stored::ALL {
+        let (name, oid, description) = (stored.name(), stored.oid(), stored.description());
+        all.insert(name, Described { name, oid, description, schema: stored.schema()? });
+    }
+    Ok(DESCRIBED.get_or_init(|| all.into_values().collect()))
+}
+
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::catalog::model::ProductId;
     use crate::quality::Measurement;
@@ -120,7 +241,7 @@ mod tests {
     use datafusion::arrow::array::AsArray;
     use datafusion::arrow::datatypes::Float64Type;
 
-    async fn context(mesh: &Arc<crate::mesh::Mesh>, user: &str) -> Context {
+    pub(super) async fn context(mesh: &Arc<crate::mesh::Mesh>, user: &str) -> Context {
         let view = mesh.view(user, None).await.unwrap();
         Context {
             mesh: Arc::clone(mesh),
@@ -145,7 +266,8 @@ mod tests {
     }
 
     async fn batch(name: &str, context: &Context) -> RecordBatch {
-        RELATIONS.iter().find(|relation| relation.name == name).unwrap().batch(context).await.unwrap()
+        let relation = RELATIONS.iter().find(|relation| relation.name == name).unwrap();
+        kept(relation.name, relation.depends_on, context, relation.rows).await.unwrap()
     }
 
     fn measure(mesh: &crate::mesh::Mesh, score: f64) {

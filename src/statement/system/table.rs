@@ -20,19 +20,25 @@ use crate::error::{Error, Result};
 /// The rows of one relation for one principal.
 #[derive(Debug)]
 pub struct SystemTable {
-    batch: RecordBatch,
+    schema: SchemaRef,
+    batches: Vec<RecordBatch>,
 }
 
 impl SystemTable {
     pub fn new(batch: RecordBatch) -> Self {
-        Self { batch }
+        Self::of(batch.schema(), vec![batch])
+    }
+
+    /// A relation in several parts, all with this schema.
+    pub fn of(schema: SchemaRef, batches: Vec<RecordBatch>) -> Self {
+        Self { schema, batches }
     }
 }
 
 #[async_trait]
 impl TableProvider for SystemTable {
     fn schema(&self) -> SchemaRef {
-        self.batch.schema()
+        Arc::clone(&self.schema)
     }
 
     fn table_type(&self) -> TableType {
@@ -47,7 +53,7 @@ impl TableProvider for SystemTable {
         _: Option<usize>,
     ) -> datafusion::common::Result<Arc<dyn ExecutionPlan>> {
         let plan: Arc<dyn ExecutionPlan> =
-            MemorySourceConfig::try_new_exec(&[vec![self.batch.clone()]], self.schema(), projection.cloned())?;
+            MemorySourceConfig::try_new_exec(std::slice::from_ref(&self.batches), self.schema(), projection.cloned())?;
         Ok(plan)
     }
 }

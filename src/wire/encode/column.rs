@@ -22,7 +22,7 @@ use super::json::{self, Map, Struct};
 use super::lists::{Extents, Lists};
 use super::temporal::{self, Interval, Style};
 use super::variant::Variants;
-use super::{EncodeOptions, number, numeric};
+use super::{EncodeOptions, declared, number, numeric};
 use crate::error::{Error, Result, SqlState};
 use crate::pgtype::{self, oid};
 
@@ -77,9 +77,13 @@ pub(super) enum Data<'a> {
     Struct(Struct<'a>),
     Map(Map<'a>),
     Variant(Variants<'a>),
-    /// An integer or a string whose field declares `oid` or `char`: only the binary form differs.
+    /// An integer whose field declares a type of 32 bits without a sign, a string whose field declares one that is no
+    /// text: only the binary form differs.
     Oid(Box<Column<'a>>),
     Char(Box<Column<'a>>),
+    Declared(u32, Box<Column<'a>>),
+    /// `int2vector` or `oidvector`.
+    Vector(Lists<'a>),
     /// A dictionary or a run-end encoded array: where the value of a row lies.
     Indirect(Places<'a>, Box<Column<'a>>),
 }
@@ -124,10 +128,15 @@ impl<'a> Column<'a> {
     /// Errors: `0A000` for a type that PostgreSQL has no form for.
     pub(super) fn new(field: &Field, array: &'a ArrayRef) -> Result<Self> {
         let data = if pgtype::is_variant(field) { variant(array)? } else { data(array)? };
-        let data = match pgtype::pg_type(field).oid {
-            oid::OID => Data::Oid(Box::new(Self { nulls: None, data })),
-            oid::CHAR => Data::Char(Box::new(Self { nulls: None, data })),
-            _ => data,
+        let inner = |data| Box::new(Self { nulls: None, data });
+        let data = match (pgtype::pg_type(field).oid, data) {
+            (type_oid, data) if pgtype::is_oid_like(type_oid) => Data::Oid(inner(data)),
+            (oid::CHAR, data) => Data::Char(inner(data)),
+            (oid::INT2VECTOR | oid::OIDVECTOR, Data::Lists(lists)) => Data::Vector(lists.of_vector(field)),
+            (type_oid, data) if field.data_type().is_string() && !declared::is_text(type_oid) => {
+                Data::Declared(type_oid, inner(data))
+            }
+            (_, data) => data,
         };
         Ok(Self { nulls: array.nulls(), data })
     }
@@ -198,7 +207,8 @@ impl<'a> Column<'a> {
             Data::FixedBinary(values) => bytea(values.value(row), options, out),
             Data::Lists(lists) => lists.text(row, options, out)?,
             Data::Struct(_) | Data::Map(_) | Data::Variant(_) => json::value(self, row, options, out)?,
-            Data::Oid(inner) | Data::Char(inner) => inner.text(row, options, out)?,
+            Data::Oid(inner) | Data::Char(inner) | Data::Declared(_, inner) => inner.text(row, options, out)?,
+            Data::Vector(lists) => lists.vector_text(row, options, out)?,
             Data::Indirect(..) => {
                 let (column, row) = self.resolve(row);
                 column.text(row, options, out)?;
@@ -249,6 +259,12 @@ impl<'a> Column<'a> {
                 json::value(self, row, options, out)?;
             }
             Data::Oid(inner) => out.put_u32(inner.oid(row)?),
+            Data::Declared(type_oid, inner) => {
+                let mut text = BytesMut::new();
+                inner.text(row, options, &mut text)?;
+                declared::binary(*type_oid, &text, out)?;
+            }
+            Data::Vector(lists) => lists.vector_binary(row, options, out)?,
             Data::Char(inner) => {
                 let start = out.len();
                 inner.text(row, options, out)?;
@@ -312,7 +328,7 @@ impl<'a> Column<'a> {
         }
     }
 
-    fn oid(&self, row: usize) -> Result<u32> {
+    pub(super) fn oid(&self, row: usize) -> Result<u32> {
         let (column, row) = self.resolve(row);
         let number = match &column.data {
             Data::Int8(values) => u32::try_from(values[row]),

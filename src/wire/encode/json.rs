@@ -157,7 +157,7 @@ pub(super) fn value(column: &Column<'_>, row: usize, options: &EncodeOptions, ou
         Data::LargeBinary(values) => bytea(values.value(row), options, out),
         Data::BinaryView(values) => bytea(values.value(row), options, out),
         Data::FixedBinary(values) => bytea(values.value(row), options, out),
-        Data::Lists(lists) => {
+        Data::Lists(lists) | Data::Vector(lists) => {
             let start = out.len();
             out.put_u8(b'[');
             for (position, item) in lists.range(row).enumerate() {
@@ -172,7 +172,7 @@ pub(super) fn value(column: &Column<'_>, row: usize, options: &EncodeOptions, ou
         Data::Struct(members) => members.write(row, options, out)?,
         Data::Map(entries) => entries.write(row, options, out)?,
         Data::Variant(variants) => variants.write(row, options, out)?,
-        Data::Oid(inner) | Data::Char(inner) => value(inner, row, options, out)?,
+        Data::Oid(inner) | Data::Char(inner) | Data::Declared(_, inner) => value(inner, row, options, out)?,
         Data::Indirect(..) => {
             let (column, row) = column.resolve(row);
             value(column, row, options, out)?;

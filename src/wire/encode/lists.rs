@@ -12,7 +12,7 @@ use datafusion::arrow::datatypes::{DataType, Field};
 use super::EncodeOptions;
 use super::column::{Column, Data};
 use crate::error::{Error, Result, SqlState};
-use crate::pgtype;
+use crate::pgtype::{self, oid};
 
 /// PostgreSQL's `MAXDIM`.
 pub(super) const DIMENSIONS_MAX: usize = 6;
@@ -68,6 +68,45 @@ impl<'a> Lists<'a> {
             return Ok(());
         }
         self.braces(row, options, out)
+    }
+
+    /// The same lists as `int2vector` or `oidvector`, whichever the field declares.
+    pub(super) fn of_vector(mut self, field: &Field) -> Self {
+        self.element_oid = if pgtype::pg_type(field).oid == oid::INT2VECTOR { oid::INT2 } else { oid::OID };
+        self
+    }
+
+    /// `int2vectorout`: the numbers with a space between them.
+    pub(super) fn vector_text(&self, row: usize, options: &EncodeOptions, out: &mut BytesMut) -> Result<()> {
+        for (position, item) in self.range(row).enumerate() {
+            if position > 0 {
+                out.put_u8(b' ');
+            }
+            self.items.text(item, options, out)?;
+        }
+        Ok(())
+    }
+
+    /// `int2vectorsend`: an array of one dimension whose lower bound is 0.
+    pub(super) fn vector_binary(&self, row: usize, options: &EncodeOptions, out: &mut BytesMut) -> Result<()> {
+        let range = self.range(row);
+        // one dimension, no NULLs
+        out.put_i32(1);
+        out.put_i32(0);
+        out.put_u32(self.element_oid);
+        out.put_i32(range.len() as i32);
+        out.put_i32(0);
+        for item in range {
+            let start = out.len();
+            out.put_i32(0);
+            if self.element_oid == oid::OID {
+                out.put_u32(self.items.oid(item)?);
+            } else {
+                self.items.binary(item, options, out)?;
+            }
+            super::patch_length(start, out)?;
+        }
+        Ok(())
     }
 
     /// `array_send`: dimensions, whether there are NULLs, element type, then each element with its length.
