@@ -107,7 +107,15 @@ impl Engine {
             .build();
         let planning = Arc::new(Semaphore::new((limits.parallelism * PLANNING_PER_CORE).max(PLANNING_MIN)));
         let workers = Workers::new(limits.parallelism)?;
-        Ok(Self { runtime, shares, base: Arc::new(base), by_time_zone: Mutex::default(), planning, workers, started: Utc::now() })
+        Ok(Self {
+            runtime,
+            shares,
+            base: Arc::new(base),
+            by_time_zone: Mutex::default(),
+            planning,
+            workers,
+            started: Utc::now(),
+        })
     }
 
     /// Does work that may keep a core busy for long, such as planning, away from the threads that serve connections. What

@@ -55,6 +55,7 @@ impl SqlState {
     pub const GROUPING_ERROR: Self = Self("42803");
     pub const DATATYPE_MISMATCH: Self = Self("42804");
     pub const UNDEFINED_FUNCTION: Self = Self("42883");
+    pub const AMBIGUOUS_FUNCTION: Self = Self("42725");
     pub const UNDEFINED_TABLE: Self = Self("42P01");
     pub const UNDEFINED_PARAMETER: Self = Self("42P02");
     pub const DUPLICATE_COLUMN: Self = Self("42701");

@@ -24,14 +24,12 @@ use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::planner::{NullOrdering, ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::resolve::resolve_table_references;
-use datafusion::sql::sqlparser::ast::{
-    Expr as SqlExpr, ObjectName, Query, Statement, Visit, Visitor, visit_relations,
-};
+use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, ObjectName, Query, Statement, Visit, Visitor, visit_relations};
 
 use super::audit::Denied;
 use super::context::Context;
 use super::fault::from_engine;
-use super::functions::catalog_function;
+use super::functions::{casts, catalog_function};
 use super::travel::{self, Asked, Special};
 use super::views::{self, View};
 use super::{allowed, limits, parse, run, sets, system};
@@ -59,6 +57,7 @@ pub async fn bind(
 ) -> Result<Bound> {
     let state = state(context);
     let plan = plan(statement, text, parameters, &Search::of(context), &state).await?;
+    let plan = casts::shown(plan, context).map_err(from_engine)?;
     limits::check_plan(&plan)?;
     Ok(Bound { plan, state })
 }
@@ -119,6 +118,7 @@ pub async fn plan(
     let planner = Planner::new(state, search.context, sources);
     SqlToRel::new_with_options(&planner, parser_options())
         .sql_statement_to_plan_with_context(inner, &mut PlannerContext::new().with_prepare_param_data_types(parameters))
+        .and_then(|plan| casts::resolved(plan, search.context, state.config_options()))
         .map_err(from_engine)
 }
 

@@ -12,21 +12,22 @@ use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::{Column, DFSchema, NullHandling, Result as EngineResult, TableReference, UnnestOptions};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::planner::{
-    PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning,
-};
+use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast, lit};
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
-    GroupByExpr, Ident, ObjectName, ObjectNamePart, OrderByKind, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, Statement, TableAlias, TableFactor, Value, Visit, VisitMut, Visitor, VisitorMut,
+    GroupByExpr, Ident, Join, JoinOperator, ObjectName, ObjectNamePart, OrderByKind, Query, Select, SelectItem,
+    SetExpr, Statement, TableAlias, TableFactor, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
+
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
 
 use super::context::Context;
 use super::functions::call::to_engine;
-use super::functions::sets::{ORDINALITY, Set};
+use super::functions::sets::{ROWS, Set, ordinality};
 use super::{allowed, bind};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 
 /// The statement with every set-returning call made into an array that is unnested. What may not return sets is refused.
 ///
@@ -59,9 +60,10 @@ impl VisitorMut for SetApart {
         refused(select.selection.as_ref(), "WHERE")?;
         refused(select.having.as_ref(), "HAVING")?;
         alone_in_from(select);
-        for item in std::mem::take(&mut select.projection) {
-            select_item(item, &mut select.projection)?;
+        for item in &mut select.projection {
+            select_item(item)?;
         }
+        select.from.iter_mut().for_each(|from| from.joins.iter_mut().for_each(beside_the_left));
         if let GroupByExpr::Expressions(expressions, _) = &mut select.group_by {
             for expression in expressions {
                 unnested(expression)?;
@@ -71,6 +73,9 @@ impl VisitorMut for SetApart {
     }
 
     fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Error> {
+        if let TableFactor::NestedJoin { table_with_joins, .. } = factor {
+            table_with_joins.joins.iter_mut().for_each(beside_the_left);
+        }
         function_in_from(factor)
     }
 
@@ -113,7 +118,7 @@ fn is_unnested(function: &Function) -> bool {
     let [FunctionArg::Unnamed(FunctionArgExpr::Expr(SqlExpr::Function(inner)))] = list.args.as_slice() else {
         return false;
     };
-    matches!(inner.name.0.as_slice(), [ObjectNamePart::Identifier(name)] if name.value.ends_with('\0'))
+    matches!(inner.name.0.as_slice(), [ObjectNamePart::Identifier(name)] if name.value.ends_with(ROWS))
 }
 
 /// Refuses a clause that calls a set-returning function, subqueries in it apart.
@@ -139,7 +144,9 @@ fn has_set(expression: &SqlExpr) -> bool {
         }
         fn pre_visit_expr(&mut self, expression: &SqlExpr) -> ControlFlow<()> {
             match expression {
-                SqlExpr::Function(function) if self.0 == 0 && set_of(&function.name).is_some() => ControlFlow::Break(()),
+                SqlExpr::Function(function) if self.0 == 0 && set_of(&function.name).is_some() => {
+                    ControlFlow::Break(())
+                }
                 _ => ControlFlow::Continue(()),
             }
         }
@@ -149,7 +156,8 @@ fn has_set(expression: &SqlExpr) -> bool {
 
 /// `SELECT generate_series(1, 1000000)` is what it is in FROM, where its rows are made as they are wanted.
 fn alone_in_from(select: &mut Select) {
-    let alone = select.from.is_empty() && matches!(select.group_by, GroupByExpr::Expressions(ref all, _) if all.is_empty());
+    let alone =
+        select.from.is_empty() && matches!(select.group_by, GroupByExpr::Expressions(ref all, _) if all.is_empty());
     let [SelectItem::UnnamedExpr(expression) | SelectItem::ExprWithAlias { expr: expression, .. }] =
         select.projection.as_mut_slice()
     else {
@@ -159,8 +167,8 @@ fn alone_in_from(select: &mut Select) {
     if !alone || set_of(&function.name) != Some(Set::Series) {
         return;
     }
-    let name = hidden_ident(&format!("{}\0", Set::Series.name()));
-    let alias = TableAlias { explicit: true, name: name.clone(), columns: Vec::new(), at: None };
+    let name = hidden_ident(&Set::Series.list_name());
+    let alias = alias_of(name.clone());
     let FunctionArguments::List(arguments) = function.args.clone() else { return };
     let function_name = function.name.clone();
     *expression = SqlExpr::Identifier(name);
@@ -183,40 +191,19 @@ fn hidden_ident(name: &str) -> Ident {
     Ident::with_quote('"', name)
 }
 
-/// A column of a SELECT list with its sets unnested; `(f(x)).*` becomes a column for each of the record's.
-fn select_item(item: SelectItem, items: &mut Vec<SelectItem>) -> ControlFlow<Error> {
-    let item = match item {
-        SelectItem::UnnamedExpr(mut expression) => {
-            let name = name_of_set(&expression);
-            unnested(&mut expression)?;
-            match name {
-                Some(name) => SelectItem::ExprWithAlias { expr: expression, alias: hidden_ident(&name) },
-                None => SelectItem::UnnamedExpr(expression),
+/// A column of a SELECT list with its sets unnested.
+fn select_item(item: &mut SelectItem) -> ControlFlow<Error> {
+    match item {
+        SelectItem::UnnamedExpr(expression) => {
+            let name = name_of_set(expression);
+            unnested(expression)?;
+            if let Some(name) = name {
+                *item = SelectItem::ExprWithAlias { expr: expression.clone(), alias: hidden_ident(&name) };
             }
         }
-        SelectItem::ExprWithAlias { mut expr, alias } => {
-            unnested(&mut expr)?;
-            SelectItem::ExprWithAlias { expr, alias }
-        }
-        SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::Expr(mut record), options) => {
-            let columns = bare_set(&record).map_or(&[][..], Set::columns);
-            unnested(&mut record)?;
-            if columns.is_empty() {
-                SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::Expr(record), options)
-            } else {
-                items.extend(columns.iter().map(|column| SelectItem::ExprWithAlias {
-                    expr: SqlExpr::CompoundFieldAccess {
-                        root: Box::new(record.clone()),
-                        access_chain: vec![AccessExpr::Dot(text(column))],
-                    },
-                    alias: hidden_ident(column),
-                }));
-                return ControlFlow::Continue(());
-            }
-        }
-        other => other,
-    };
-    items.push(item);
+        SelectItem::ExprWithAlias { expr, .. } => unnested(expr)?,
+        _ => {}
+    }
     ControlFlow::Continue(())
 }
 
@@ -305,16 +292,40 @@ fn function(name: ObjectName, args: Vec<FunctionArg>) -> Function {
         name,
         uses_odbc_syntax: false,
         parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList {
-            duplicate_treatment: None,
-            args,
-            clauses: Vec::new(),
-        }),
+        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
         filter: None,
         null_treatment: None,
         over: None,
         within_group: Vec::new(),
     }
+}
+
+/// A function on the right of RIGHT JOIN or FULL JOIN does not see the left side: it becomes a subquery of its own.
+fn beside_the_left(join: &mut Join) {
+    if !matches!(join.join_operator, JoinOperator::Right(_) | JoinOperator::RightOuter(_) | JoinOperator::FullOuter(_))
+    {
+        return;
+    }
+    let alias = match &join.relation {
+        TableFactor::Table { name, args: Some(_), alias, .. } | TableFactor::Function { name, alias, .. } => {
+            alias.clone().or_else(|| name.0.last().and_then(ObjectNamePart::as_ident).cloned().map(alias_of))
+        }
+        TableFactor::UNNEST { alias, .. } => alias.clone().or_else(|| Some(alias_of(Ident::new("unnest")))),
+        _ => return,
+    };
+    let Ok(mut selects) = Parser::parse_sql(&PostgreSqlDialect {}, "SELECT * FROM x") else { return };
+    if let Some(Statement::Query(mut query)) = selects.pop()
+        && let SetExpr::Select(select) = query.body.as_mut()
+        && let [from] = select.from.as_mut_slice()
+    {
+        from.relation = join.relation.clone();
+        let alias = alias.map(|alias| alias_of(alias.name));
+        join.relation = TableFactor::Derived { lateral: false, subquery: query, alias, sample: None };
+    }
+}
+
+fn alias_of(name: Ident) -> TableAlias {
+    TableAlias { explicit: true, name, columns: Vec::new(), at: None }
 }
 
 /// A function in FROM, whichever way it is written, as UNNEST of calls: of the arrays of sets, of single values else.
@@ -331,6 +342,10 @@ fn function_in_from(factor: &mut TableFactor) -> ControlFlow<Error> {
             let arrays = std::mem::take(array_exprs);
             let arrays = arrays.into_iter().map(|array| call(&Set::Unnest.list_name(), array));
             (arrays.collect(), alias.take(), *with_ordinality)
+        }
+        TableFactor::UNNEST { with_offset: true, .. } => {
+            let message = "syntax error at or near \"OFFSET\"";
+            return ControlFlow::Break(Error::new(SqlState::SYNTAX_ERROR, message));
         }
         _ => return ControlFlow::Continue(()),
     };
@@ -418,8 +433,8 @@ impl InFrom {
         };
         let last = function.name.0.last().and_then(ObjectNamePart::as_ident);
         let name = last.map(|ident| planner.normalize_ident(ident.clone())).unwrap_or_default();
-        let set = name.strip_suffix('\0').and_then(|name| Set::named(None, name));
-        let name = name.trim_end_matches('\0').to_owned();
+        let set = name.strip_suffix(ROWS).and_then(|name| Set::named(None, name));
+        let name = name.strip_suffix(ROWS).unwrap_or(&name).to_owned();
         let schema = DFSchema::empty();
         let value = planner.sql_to_expr(expression, &schema)?;
         if set.is_some() {
@@ -442,7 +457,10 @@ impl InFrom {
         let [Call { set: Some(Set::Series), rows: Expr::ScalarFunction(series), item, .. }] = calls else {
             return Ok(None);
         };
-        if with_ordinality || !item.data_type().is_integer() || !self.state.table_functions().contains_key("generate_series") {
+        if with_ordinality
+            || !item.data_type().is_integer()
+            || !self.state.table_functions().contains_key("generate_series")
+        {
             return Ok(None);
         }
         let simplifier = bind::simplifier(&self.state, &self.context);
@@ -493,12 +511,12 @@ fn named(plan: LogicalPlan, names: &[String]) -> EngineResult<LogicalPlan> {
 
 /// Row by row what the calls return side by side, the shorter ones filled up with NULL.
 fn unnest(calls: Vec<Call>, with_ordinality: bool, names: &[String]) -> EngineResult<LogicalPlan> {
-    let place = |index: usize| format!("\0rows{index}");
+    let place = |index: usize| format!("rows {index}");
     let mut lists: Vec<Expr> = Vec::with_capacity(calls.len() + 1);
     let all: Vec<Expr> = calls.iter().map(|call| call.rows.clone()).collect();
     lists.extend(all.iter().cloned().enumerate().map(|(index, rows)| rows.alias(place(index))));
-    if with_ordinality && let Some(ordinality) = super::functions::sets::planned(ORDINALITY) {
-        lists.push(ordinality.call(all).alias(place(calls.len())));
+    if with_ordinality {
+        lists.push(ordinality().call(all).alias(place(calls.len())));
     }
     let places: Vec<Column> = (0..lists.len()).map(|index| Column::from_name(place(index))).collect();
     let options = UnnestOptions::new().with_null_handling(NullHandling::Drop);
@@ -509,9 +527,11 @@ fn unnest(calls: Vec<Call>, with_ordinality: bool, names: &[String]) -> EngineRe
         let value = Expr::Column(Column::from_name(place(index)));
         match call.item.data_type() {
             DataType::Struct(fields) if call.set.is_some() => {
-                columns.extend(fields.iter().map(|field| {
-                    with_metadata(field_of.call(vec![value.clone(), lit(field.name().clone())]), field)
-                }));
+                columns.extend(
+                    fields.iter().map(|field| {
+                        with_metadata(field_of.call(vec![value.clone(), lit(field.name().clone())]), field)
+                    }),
+                );
             }
             _ => columns.push(with_metadata(value, &call.item)),
         }

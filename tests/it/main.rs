@@ -10,6 +10,7 @@ mod break_glass;
 mod discovery;
 mod encoding;
 mod freshness;
+mod functions;
 mod grants;
 mod large_texts;
 mod limits;

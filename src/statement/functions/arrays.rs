@@ -130,11 +130,8 @@ pub fn as_list(data_type: &DataType) -> Option<DataType> {
 /// An array and an element in the type in which both are compared.
 fn comparable(array: &DataType, element: &DataType) -> Option<Vec<DataType>> {
     let DataType::List(item) = as_list(array)? else { return None };
-    let common = if element.is_null() {
-        item.data_type().clone()
-    } else {
-        comparison_coercion(item.data_type(), element)?
-    };
+    let common =
+        if element.is_null() { item.data_type().clone() } else { comparison_coercion(item.data_type(), element)? };
     let list = DataType::List(Arc::new(item.as_ref().clone().with_data_type(common.clone())));
     Some(vec![list, common])
 }

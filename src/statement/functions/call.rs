@@ -9,7 +9,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BooleanBuilder, Float64Builder, Int32Builder, Int64Builder, ListBuilder, StringBuilder,
+    Array, ArrayRef, AsArray, BooleanBuilder, Int32Builder, Int64Builder, ListBuilder, StringBuilder,
     TimestampMicrosecondBuilder,
 };
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Int64Type, TimeUnit};
@@ -50,8 +50,6 @@ pub enum Arg {
     Bool,
     /// `text` or `name`.
     Text,
-    /// Anything; only whether it is NULL can be asked.
-    Any,
 }
 
 /// A function's type.
@@ -61,7 +59,6 @@ pub enum Returns {
     Bool,
     Int4,
     Int8,
-    Float8,
     Timestamptz,
     /// A type of numbers that Arrow does not have: `oid`, `regtype`, ….
     Oid(&'static str),
@@ -89,7 +86,6 @@ pub enum Value {
     Bool(bool),
     /// Of any integer type.
     Int(i64),
-    Float(f64),
     /// Microseconds since 1970.
     Micros(i64),
     Texts(Vec<Option<String>>),
@@ -150,7 +146,7 @@ impl Arg {
         let text = is_text(data_type);
         let number = data_type.is_integer();
         match (self, data_type) {
-            (Self::Any, _) | (_, DataType::Null) | (Self::Bool, DataType::Boolean) => Some(0),
+            (_, DataType::Null) | (Self::Bool, DataType::Boolean) => Some(0),
             (Self::Oid | Self::Int | Self::Number, _) if number => Some(0),
             (Self::Number, _) if data_type.is_decimal() => Some(0),
             (Self::Text, _) if text => Some(0),
@@ -166,7 +162,6 @@ impl Arg {
             Self::Text => DataType::Utf8,
             Self::Oid if is_text(data_type) => DataType::Utf8,
             Self::Oid | Self::Int | Self::Number => DataType::Int64,
-            Self::Any => data_type.clone(),
         }
     }
 }
@@ -188,10 +183,7 @@ impl Returns {
             Self::Bool => Field::new(name, DataType::Boolean, true),
             Self::Int4 => Field::new(name, DataType::Int32, true),
             Self::Int8 => Field::new(name, DataType::Int64, true),
-            Self::Float8 => Field::new(name, DataType::Float64, true),
-            Self::Timestamptz => {
-                Field::new(name, DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true)
-            }
+            Self::Timestamptz => Field::new(name, DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), true),
             Self::Oid(pg) => named(DataType::Int64, pg),
             Self::Named(pg) => named(DataType::Utf8, pg),
             Self::Names => Field::new(name, DataType::List(Arc::new(item("name"))), true),
@@ -268,9 +260,8 @@ impl Row<'_> {
 
 /// PostgreSQL reads OIDs as C reads numbers: a negative one comes from the other end (`oidin_subr`).
 pub fn parse_oid(text: &str) -> Result<u32> {
-    let invalid = || {
-        Error::new(SqlState::INVALID_TEXT_REPRESENTATION, format!("invalid input syntax for type oid: \"{text}\""))
-    };
+    let invalid =
+        || Error::new(SqlState::INVALID_TEXT_REPRESENTATION, format!("invalid input syntax for type oid: \"{text}\""));
     let number: i64 = text.trim().parse().map_err(|_| invalid())?;
     u32::try_from(number).or_else(|_| i32::try_from(number).map(|n| n as u32)).map_err(|_| {
         Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, format!("value \"{text}\" is out of range for type oid"))
@@ -382,9 +373,10 @@ pub fn to_engine(error: Error) -> DataFusionError {
 pub fn no_such_function(name: &str, arguments: &[FieldRef]) -> DataFusionError {
     let types: Vec<String> = arguments.iter().map(|field| type_of(field)).collect();
     let message = format!("function {name}({}) does not exist", types.join(", "));
-    to_engine(Error::new(SqlState::UNDEFINED_FUNCTION, message).hint(
-        "No function matches the given name and argument types. You might need to add explicit type casts.",
-    ))
+    to_engine(
+        Error::new(SqlState::UNDEFINED_FUNCTION, message)
+            .hint("No function matches the given name and argument types. You might need to add explicit type casts."),
+    )
 }
 
 /// PostgreSQL's name of a field's type.
@@ -423,13 +415,6 @@ fn collect(returns: Returns, values: Vec<Value>) -> ArrayRef {
             let mut builder = Int64Builder::with_capacity(values.len());
             for value in values {
                 builder.append_option(if let Value::Int(number) = value { Some(number) } else { None });
-            }
-            Arc::new(builder.finish())
-        }
-        Returns::Float8 => {
-            let mut builder = Float64Builder::with_capacity(values.len());
-            for value in values {
-                builder.append_option(if let Value::Float(number) = value { Some(number) } else { None });
             }
             Arc::new(builder.finish())
         }
@@ -476,9 +461,8 @@ fn texts(values: Vec<Value>, item: Field) -> ArrayRef {
 mod tests {
     use super::*;
 
-    const TWO: Spec = Spec::new("two", &[&[Arg::Oid, Arg::Text], &[Arg::Text, Arg::Text]], Returns::Bool, |_, _| {
-        Ok(Value::Null)
-    });
+    const TWO: Spec =
+        Spec::new("two", &[&[Arg::Oid, Arg::Text], &[Arg::Text, Arg::Text]], Returns::Bool, |_, _| Ok(Value::Null));
 
     #[test]
     fn the_overload_that_takes_things_as_they_are_is_called() {

@@ -4,12 +4,19 @@
 //! They are made for each statement from its [`Context`], so nothing a client sends can change what they say about
 //! identity, and they know of the catalog what its relations show to the principal.
 
+mod acl;
 mod arrays;
 pub mod call;
+pub mod casts;
+mod comments;
+mod definitions;
 mod describe;
 mod keywords;
 mod known;
+mod privileges;
+mod procs;
 mod quote;
+pub mod reg;
 mod session;
 pub mod sets;
 mod settings;
@@ -17,6 +24,7 @@ mod sizes;
 mod sleep;
 mod texts;
 mod types;
+mod visibility;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -28,7 +36,18 @@ use call::{Bound, Spec};
 
 /// Every function by its name.
 static BY_NAME: LazyLock<HashMap<&'static str, &'static Spec>> = LazyLock::new(|| {
-    let all = [session::FUNCTIONS, settings::FUNCTIONS, describe::FUNCTIONS, sizes::FUNCTIONS];
+    let all = [
+        comments::FUNCTIONS,
+        definitions::FUNCTIONS,
+        describe::FUNCTIONS,
+        privileges::FUNCTIONS,
+        procs::FUNCTIONS,
+        reg::FUNCTIONS,
+        session::FUNCTIONS,
+        settings::FUNCTIONS,
+        sizes::FUNCTIONS,
+        visibility::FUNCTIONS,
+    ];
     all.into_iter().flatten().map(|spec| (spec.name, spec)).collect()
 });
 
@@ -42,5 +61,5 @@ pub fn catalog_function(name: &str, context: &Context) -> Option<Arc<ScalarUDF>>
         .or_else(|| arrays::function(name))
         .or_else(|| types::function(name))
         .or_else(|| sleep::function(name))
-        .or_else(|| sets::planned(name))
+        .or_else(|| sets::planned(name, context))
 }

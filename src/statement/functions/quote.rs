@@ -230,9 +230,8 @@ fn specifier(rest: &mut &str) -> Result<Specifier> {
         let number = digits(rest)?;
         specifier.width = Width::Argument(match number {
             Some(number) => {
-                *rest = rest.strip_prefix('$').ok_or_else(|| {
-                    invalid("width argument position must be ended by \"$\"")
-                })?;
+                *rest =
+                    rest.strip_prefix('$').ok_or_else(|| invalid("width argument position must be ended by \"$\""))?;
                 Some(from_one(number)?)
             }
             None => None,
@@ -335,7 +334,10 @@ mod tests {
     #[test]
     fn format_fills_patterns() {
         let (a, b) = (Some("a"), Some("b"));
-        assert_eq!(formatted("%s|%3s|%-3s|%I|%L|%%", &[a, b, a, Some("D e"), Some("f'g")]).unwrap(), "a|  b|a  |\"D e\"|'f''g'|%");
+        assert_eq!(
+            formatted("%s|%3s|%-3s|%I|%L|%%", &[a, b, a, Some("D e"), Some("f'g")]).unwrap(),
+            "a|  b|a  |\"D e\"|'f''g'|%"
+        );
         assert_eq!(formatted("%2$s %1$s %s", &[a, b]).unwrap(), "b a b");
         assert_eq!(formatted("%*s|%-*s|%*s", &[Some("3"), a, Some("2"), b, Some("-2"), a]).unwrap(), "  a|b |a ");
         assert_eq!(formatted("%s%L", &[None, None]).unwrap(), "NULL");

@@ -3,7 +3,7 @@
 //! PostgreSQL 15, sections 9.26.1 "Session Information Functions", 9.26.8 "Transaction ID and Snapshot Information
 //! Functions" and 9.27. Nothing a client sends changes what they say about identity.
 
-use super::super::views;
+use super::super::system::objects;
 use super::call::{Arg, Returns, Row, Spec, Value};
 use super::known::{Known, existing_path};
 use crate::error::{Error, Result, SqlState};
@@ -89,7 +89,8 @@ pub const FUNCTIONS: &[Spec] = &[
     Spec::new("pg_current_wal_insert_lsn", &[&[]], Returns::Named("pg_lsn"), denied),
     Spec::new("pg_current_wal_flush_lsn", &[&[]], Returns::Named("pg_lsn"), denied),
     Spec::new("pg_export_snapshot", &[&[]], Returns::Text, |_, _| {
-        Err(Error::unsupported("snapshots cannot be exported").hint("SET mesh.as_of pins several sessions to one moment."))
+        Err(Error::unsupported("snapshots cannot be exported")
+            .hint("SET mesh.as_of pins several sessions to one moment."))
     }),
     Spec::new("txid_current", &[&[]], Returns::Int8, transaction),
     Spec::new("pg_current_xact_id", &[&[]], Returns::Oid("xid8"), transaction),
@@ -152,7 +153,11 @@ fn transaction(context: &Known, _: &Row<'_>) -> Result<Value> {
 }
 
 fn not_a_signaller(_: &Known, row: &Row<'_>) -> Result<Value> {
-    let what = if row.name == "pg_cancel_backend" { "whose query is being canceled" } else { "whose process is being terminated" };
+    let what = if row.name == "pg_cancel_backend" {
+        "whose query is being canceled"
+    } else {
+        "whose process is being terminated"
+    };
     let message = format!("must be a member of the role {what} or member of pg_signal_backend");
     Err(Error::new(SqlState::INSUFFICIENT_PRIVILEGE, message)
         .hint("A session's own statement is canceled with a cancel request of the protocol."))
@@ -174,7 +179,7 @@ fn current_schemas(context: &Known, row: &Row<'_>) -> Result<Value> {
             schemas.insert(0, "pg_catalog".to_owned());
         }
         if !context.views.is_empty() {
-            schemas.insert(0, views::SCHEMA.to_owned());
+            schemas.insert(0, objects::temporary_schema(context));
         }
     }
     Ok(Value::Texts(schemas.into_iter().map(Some).collect()))
@@ -187,7 +192,8 @@ fn encoding_name(_: &Known, row: &Row<'_>) -> Result<Value> {
 
 /// -1 for a name that no encoding has. Case, and marks in a name, make no difference (`clean_encoding_name`).
 fn encoding_number(_: &Known, row: &Row<'_>) -> Result<Value> {
-    let clean = |name: &str| -> String { name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase() };
+    let clean =
+        |name: &str| -> String { name.chars().filter(char::is_ascii_alphanumeric).collect::<String>().to_lowercase() };
     let wanted = clean(row.text(0).unwrap_or_default());
     if wanted == "unicode" {
         return Ok(Value::Int(UTF8));

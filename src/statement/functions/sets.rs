@@ -3,11 +3,13 @@
 //! PostgreSQL 15, section 9.25 "Set Returning Functions", and those of `information_schema.sql`. A function that returns
 //! records has an array of structs.
 
+use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int32Array, ListArray, Scalar, StringArray, StringBuilder, StructArray,
+    Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, ListArray, Scalar, StringArray, StringBuilder,
+    StructArray,
 };
 use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
 use datafusion::arrow::compute::kernels::numeric::add;
@@ -20,11 +22,15 @@ use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
+use super::super::context::Context;
 use super::arrays::{as_list, dimensions, innermost, lower_bound};
-use super::call::{is_text, named_type, no_such_function, to_engine};
-use super::keywords;
+use super::call::{Returns, is_text, named_type, no_such_function, to_engine};
+use super::known::Known;
+use super::{acl, keywords};
 use crate::error::{Error, SqlState};
 
+/// What follows a function's name where all its rows are meant as one array.
+pub const ROWS: &str = " rows";
 /// How many rows one call may return where they are kept in memory.
 const ROWS_PER_CALL_MAX: usize = 2 << 20;
 /// How many rows all calls of one batch may return.
@@ -40,6 +46,7 @@ pub enum Set {
     Keywords,
     Options,
     StringToTable,
+    AclExplode,
 }
 
 impl Set {
@@ -53,6 +60,7 @@ impl Set {
             "pg_get_keywords" => Self::Keywords,
             "pg_options_to_table" => Self::Options,
             "string_to_table" => Self::StringToTable,
+            "aclexplode" => Self::AclExplode,
             _ => return None,
         };
         let home = if set == Self::ExpandArray { "information_schema" } else { "pg_catalog" };
@@ -68,6 +76,7 @@ impl Set {
             Self::Keywords => "pg_get_keywords",
             Self::Options => "pg_options_to_table",
             Self::StringToTable => "string_to_table",
+            Self::AclExplode => "aclexplode",
         }
     }
 
@@ -77,13 +86,14 @@ impl Set {
             Self::ExpandArray => &["x", "n"],
             Self::Keywords => &["word", "catcode", "barelabel", "catdesc", "baredesc"],
             Self::Options => &["option_name", "option_value"],
+            Self::AclExplode => &["grantor", "grantee", "privilege_type", "is_grantable"],
             Self::Unnest | Self::Subscripts | Self::Series | Self::StringToTable => &[],
         }
     }
 
-    /// The name under which a plan calls it. No client can write it: the protocol ends texts with a zero byte.
+    /// The name under which a plan calls it, for the array of its rows.
     pub fn list_name(self) -> String {
-        format!("{}\0", self.name())
+        format!("{}{ROWS}", self.name())
     }
 
     /// The forms in which arguments of these types are held, `None` where there is no such function.
@@ -99,7 +109,8 @@ impl Set {
             (Self::Series, [start, stop]) => series_types(start, stop, None),
             (Self::Series, [start, stop, step]) => series_types(start, stop, Some(step)),
             (Self::Keywords, []) => Some(Vec::new()),
-            (Self::Options, [array]) => as_list(array).filter(|list| matches!(list, DataType::List(item) if is_text(item.data_type())))
+            (Self::Options | Self::AclExplode, [array]) => as_list(array)
+                .filter(|list| matches!(list, DataType::List(item) if is_text(item.data_type())))
                 .map(|_| vec![DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)))]),
             (Self::StringToTable, texts) if matches!(texts.len(), 2 | 3) && texts.iter().all(text) => {
                 Some(vec![DataType::Utf8; texts.len()])
@@ -113,6 +124,7 @@ impl Set {
         let plain = |data_type: DataType| Field::new_list_field(data_type, true);
         let record = |types: Vec<Field>| plain(DataType::Struct(Fields::from(types)));
         let text = |name: &str| Field::new(name, DataType::Utf8, true);
+        let oid = |name: &str| Returns::Oid("oid").field(name);
         Some(match self {
             Self::Unnest => element(arguments.first()?)?,
             Self::ExpandArray => {
@@ -128,6 +140,12 @@ impl Set {
                 text("baredesc"),
             ]),
             Self::Options => record(vec![text("option_name"), text("option_value")]),
+            Self::AclExplode => record(vec![
+                oid("grantor"),
+                oid("grantee"),
+                text("privilege_type"),
+                Field::new("is_grantable", DataType::Boolean, true),
+            ]),
             Self::StringToTable => plain(DataType::Utf8),
         })
     }
@@ -167,7 +185,9 @@ fn series_types(start: &DataType, stop: &DataType, step: Option<&DataType>) -> O
         (DataType::Date32, DataType::Date32 | DataType::Null) => {
             DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
         }
-        (start, stop) if (start == &DataType::Date32 || is_text(start)) && (stop == &DataType::Date32 || is_text(stop)) => {
+        (start, stop)
+            if (start == &DataType::Date32 || is_text(start)) && (stop == &DataType::Date32 || is_text(stop)) =>
+        {
             DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
         }
         _ => return None,
@@ -186,26 +206,32 @@ fn decimal_scale(data_type: &DataType) -> Option<i8> {
     }
 }
 
-/// The function that returns the rows of `set` as one array.
-pub fn function(set: Set) -> Arc<ScalarUDF> {
-    let signature = Signature::user_defined(Volatility::Immutable);
-    Arc::new(ScalarUDF::new_from_impl(SetFunction { set, name: set.list_name(), signature }))
-}
-
 /// The function of this name in a plan, if it is one of these.
-pub fn planned(name: &str) -> Option<Arc<ScalarUDF>> {
-    let name = name.strip_suffix('\0')?;
-    if name.is_empty() {
-        return Some(Arc::new(ScalarUDF::new_from_impl(Ordinality(Signature::user_defined(Volatility::Immutable)))));
-    }
-    Set::named(None, name).map(function)
+pub fn planned(name: &str, context: &Context) -> Option<Arc<ScalarUDF>> {
+    let plain = name.strip_suffix(ROWS)?;
+    let set = Set::named(None, plain)?;
+    let known = (set == Set::AclExplode).then(|| Known::new(context));
+    let signature = Signature::user_defined(Volatility::Stable);
+    Some(Arc::new(ScalarUDF::new_from_impl(SetFunction { set, name: set.list_name(), known, signature })))
 }
 
-#[derive(Debug)]
+/// The numbers 1, 2, … up to the longest of several arrays: WITH ORDINALITY.
+pub fn ordinality() -> Arc<ScalarUDF> {
+    Arc::new(ScalarUDF::new_from_impl(Ordinality(Signature::user_defined(Volatility::Immutable))))
+}
+
 struct SetFunction {
     set: Set,
     name: String,
+    /// For a function that asks the catalog.
+    known: Option<Known>,
     signature: Signature,
+}
+
+impl fmt::Debug for SetFunction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.set.name())
+    }
 }
 
 impl PartialEq for SetFunction {
@@ -263,6 +289,10 @@ impl ScalarUDFImpl for SetFunction {
             Set::Keywords => keyword_list(item, rows)?,
             Set::Options => options(first_list(&arrays)?, item)?,
             Set::StringToTable => super::arrays::split(&arrays, rows),
+            Set::AclExplode => match &self.known {
+                Some(known) => granted(known, first_list(&arrays)?, item)?,
+                None => return exec_err!("aclexplode was planned without a catalog"),
+            },
         };
         if scalar {
             return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&lists, 0)?));
@@ -327,7 +357,9 @@ impl Rows {
         self.total = self.total.saturating_add(rows);
         if rows > ROWS_PER_CALL_MAX || self.total > ROWS_PER_BATCH_MAX {
             let error = Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, "a set-returning function returns too many rows")
-                .detail(format!("Outside of FROM, and there with arguments that vary, it may return {ROWS_PER_CALL_MAX}."));
+                .detail(format!(
+                    "Outside of FROM, and there with arguments that vary, it may return {ROWS_PER_CALL_MAX}."
+                ));
             return Err(to_engine(error));
         }
         self.lengths.push(rows);
@@ -499,8 +531,36 @@ fn options(list: &ListArray, item: &FieldRef) -> EngineResult<ArrayRef> {
     collected.lists(item, records)
 }
 
-/// Under this name a plan asks for the numbers 1, 2, … up to the longest of several arrays: WITH ORDINALITY.
-pub const ORDINALITY: &str = "\0";
+/// Each privilege of each item of a list.
+fn granted(known: &Known, list: &ListArray, item: &FieldRef) -> EngineResult<ArrayRef> {
+    let texts = list.values().as_string::<i32>();
+    let mut all: Vec<acl::Granted> = Vec::new();
+    let mut collected = Rows::new();
+    for row in 0..list.len() {
+        if list.is_null(row) {
+            collected.push(None)?;
+            continue;
+        }
+        let (start, end) = (list.value_offsets()[row] as usize, list.value_offsets()[row + 1] as usize);
+        let before = all.len();
+        all.extend(
+            (start..end)
+                .filter(|place| !texts.is_null(*place))
+                .flat_map(|place| acl::granted(known, texts.value(place))),
+        );
+        collected.push(Some(all.len() - before))?;
+    }
+    let oids = |of: fn(&acl::Granted) -> u32| -> ArrayRef {
+        Arc::new(all.iter().map(|granted| Some(i64::from(of(granted)))).collect::<Int64Array>())
+    };
+    let columns = vec![
+        oids(|granted| granted.grantor),
+        oids(|granted| granted.grantee),
+        Arc::new(all.iter().map(|granted| Some(granted.privilege)).collect::<StringArray>()),
+        Arc::new(all.iter().map(|granted| Some(granted.is_grantable)).collect::<BooleanArray>()),
+    ];
+    collected.lists(item, records(item, columns)?)
+}
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Ordinality(Signature);

@@ -7,7 +7,8 @@ use super::known::Known;
 use crate::error::{Error, Result, SqlState};
 
 pub const FUNCTIONS: &[Spec] = &[
-    Spec::new("current_setting", &[&[Arg::Text], &[Arg::Text, Arg::Bool]], Returns::Text, current_setting),
+    // what set_config did before in the same row is seen
+    Spec::new("current_setting", &[&[Arg::Text], &[Arg::Text, Arg::Bool]], Returns::Text, current_setting).volatile(),
     Spec::new("set_config", &[&[Arg::Text, Arg::Text, Arg::Bool]], Returns::Text, set_config)
         .called_on_null()
         .volatile(),

@@ -2,7 +2,9 @@
 //!
 //! PostgreSQL 15, section 9.27.7 "Database Object Management Functions" (`dbsize.c`).
 
-use super::call::{Arg, Returns, Spec, Value};
+use super::call::{Arg, Returns, Row, Spec, Value};
+use super::definitions::relation;
+use super::known::Known;
 use crate::error::{Error, Result, SqlState};
 
 /// Units with the number from which the next is used; each is 1024 of the one before.
@@ -22,7 +24,23 @@ pub const FUNCTIONS: &[Spec] = &[
     Spec::new("pg_size_bytes", &[&[Arg::Text]], Returns::Int8, |_, row| {
         Ok(Value::Int(bytes(row.text(0).unwrap_or_default())?))
     }),
+    Spec::new("pg_relation_size", &[&[Arg::Oid], &[Arg::Oid, Arg::Text]], Returns::Int8, relation_size),
+    Spec::new("pg_table_size", &[&[Arg::Oid]], Returns::Int8, relation_size),
+    Spec::new("pg_total_relation_size", &[&[Arg::Oid]], Returns::Int8, relation_size),
+    Spec::new("pg_indexes_size", &[&[Arg::Oid]], Returns::Int8, relation_size),
+    // it would be the size of what is hidden too
+    Spec::new("pg_database_size", &[&[Arg::Oid], &[Arg::Text]], Returns::Int8, |_, _| Ok(Value::Null)),
+    Spec::new("pg_tablespace_size", &[&[Arg::Oid], &[Arg::Text]], Returns::Int8, |_, _| Ok(Value::Null)),
 ];
+
+/// Nothing is stored for views and for PostgreSQL's own relations. How large a product's table is depends on rows that
+/// may be hidden, and its files are not looked at for it.
+fn relation_size(known: &Known, row: &Row<'_>) -> Result<Value> {
+    let Some(oid) = relation(known, row)? else { return Ok(Value::Null) };
+    let is_product = known.oids.table(oid).is_some_and(|table| table.product().is_some());
+    let is_index = known.oids.relation_name(oid).is_some_and(|relation| relation.kind == 'i');
+    Ok(if is_product || is_index { Value::Null } else { Value::Int(0) })
+}
 
 /// A size with a unit, rounded half away from zero as `pg_size_pretty(bigint)` does it.
 fn pretty(bytes: i64) -> String {
@@ -110,7 +128,9 @@ mod tests {
         ] {
             assert_eq!(pretty(size), text);
         }
-        for (text, size) in [("1 GB", 1 << 30), ("1.5kB", 1536), ("-10 mb", -10_485_760), ("12", 12), ("1e3 bytes", 1000)] {
+        for (text, size) in
+            [("1 GB", 1 << 30), ("1.5kB", 1536), ("-10 mb", -10_485_760), ("12", 12), ("1e3 bytes", 1000)]
+        {
             assert_eq!(bytes(text), Ok(size), "{text}");
         }
         assert!(bytes("x").is_err());

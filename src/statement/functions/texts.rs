@@ -15,8 +15,12 @@ pub fn of(array: &ArrayRef) -> Result<StringArray> {
         DataType::Boolean => {
             array.as_boolean().iter().map(|value| value.map(|flag| if flag { "t" } else { "f" })).collect()
         }
-        DataType::Float32 => array.as_primitive::<Float32Type>().iter().map(|v| v.map(|v| float(v.into(), &v.to_string()))).collect(),
-        DataType::Float64 => array.as_primitive::<Float64Type>().iter().map(|v| v.map(|v| float(v, &v.to_string()))).collect(),
+        DataType::Float32 => {
+            array.as_primitive::<Float32Type>().iter().map(|v| v.map(|v| float(v.into(), &v.to_string()))).collect()
+        }
+        DataType::Float64 => {
+            array.as_primitive::<Float64Type>().iter().map(|v| v.map(|v| float(v, &v.to_string()))).collect()
+        }
         DataType::Date32 | DataType::Date64 | DataType::Time32(_) | DataType::Time64(_) | DataType::Timestamp(..) => {
             moments(array)?
         }
