@@ -25,6 +25,7 @@ impl SqlState {
     pub const DATETIME_FIELD_OVERFLOW: Self = Self("22008");
     pub const DIVISION_BY_ZERO: Self = Self("22012");
     pub const CHARACTER_NOT_IN_REPERTOIRE: Self = Self("22021");
+    pub const INVALID_ESCAPE_SEQUENCE: Self = Self("22025");
     pub const INVALID_PARAMETER_VALUE: Self = Self("22023");
     pub const ARRAY_SUBSCRIPT_ERROR: Self = Self("2202E");
     pub const INVALID_TEXT_REPRESENTATION: Self = Self("22P02");
@@ -44,6 +45,7 @@ impl SqlState {
     pub const INVALID_CATALOG_NAME: Self = Self("3D000");
     pub const INVALID_SCHEMA_NAME: Self = Self("3F000");
     pub const INVALID_SAVEPOINT_SPECIFICATION: Self = Self("3B001");
+    pub const INVALID_CURSOR_DEFINITION: Self = Self("42P11");
     pub const INSUFFICIENT_PRIVILEGE: Self = Self("42501");
     pub const SERIALIZATION_FAILURE: Self = Self("40001");
     pub const SYNTAX_ERROR: Self = Self("42601");

@@ -8,11 +8,12 @@
 //!                                            own records
 //! ```
 //!
-//! Arrows between rooms never run back up; `error`, `pgtype`, `settings`, `config`, `engine` and `telemetry` lie below them all. What the
-//! house holds to: a statement sees one catalog snapshot; only a plan that passed `access::lint` can run; identity comes
+//! Arrows between rooms never run back up; `error`, `pgtype`, `apply` (an operator of plans), `settings`, `config`, `engine`
+//! and `telemetry` lie below them all. What the house holds to: a statement sees one catalog snapshot; only a plan that passed `access::lint` can run; identity comes
 //! from authentication alone; everything has a limit with a name.
 
 pub mod access;
+pub mod apply;
 pub mod catalog;
 pub mod cli;
 pub mod config;

@@ -22,6 +22,9 @@ use crate::mesh::Mesh;
 use crate::state::{State, StateError, StateOptions};
 use crate::wire;
 
+/// The greatest value that PostgreSQL's `max_connections` has.
+const SHOWN_CONNECTIONS_MAX: usize = 262_143;
+
 /// After a failed accept (no file descriptors left, say) this passes before the next attempt.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -87,6 +90,7 @@ impl Server {
         let state = State::open(&state_options(config), &tables).await?;
         let mesh = Arc::new(Mesh::new(catalog, tables, engine, state));
         let tls = config.tls().map(|(certificate, key)| wire::tls::server_config(certificate, key)).transpose()?;
+        let has_tls = tls.is_some();
         let mut mock_secret = [0; 32];
         aws_lc_rs::rand::fill(&mut mock_secret).map_err(|_| StartError::NoRandomness)?;
         raise_file_limit(config);
@@ -109,6 +113,8 @@ impl Server {
                     "idle_in_transaction_session_timeout",
                     config.idle_in_transaction_session_timeout.as_millis().to_string(),
                 ),
+                ("max_connections", config.max_connections.get().min(SHOWN_CONNECTIONS_MAX).to_string()),
+                ("ssl", if has_tls { "on" } else { "off" }.to_owned()),
             ],
             statement_timeout_max: config.statement_timeout_max,
             cancels: Arc::default(),

@@ -3,6 +3,7 @@
 //! `catalog` and `delta` do not know each other; here a contract's location becomes an open table, and the catalog, the
 //! grants and a principal become a view. Everything handed out is an immutable snapshot.
 
+pub mod channels;
 mod column_names;
 pub mod conformity;
 pub mod grants;
@@ -40,6 +41,7 @@ use crate::quality::runner::{self, CurrentCatalog};
 use crate::settings::moment;
 use crate::state::State;
 use crate::telemetry::Progress;
+use channels::Channels;
 use column_names::ColumnNames;
 use logins::Logins;
 use policy::Policies;
@@ -62,6 +64,8 @@ pub struct Mesh {
     pub state: Arc<State>,
     /// Records who logged in, and who was refused.
     pub logins: Arc<Logins>,
+    /// What sessions listen on.
+    pub channels: Arc<Channels>,
     /// What is wrong with the tables of the current generation, as far as they were looked at.
     table_problems: ArcSwap<Vec<Problem>>,
     policies: Policies,
@@ -91,6 +95,7 @@ impl Mesh {
             engine,
             relations: Arc::default(),
             logins: Arc::new(Logins::new(&state)),
+            channels: Arc::default(),
             state,
             table_problems: ArcSwap::default(),
             policies,

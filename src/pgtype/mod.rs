@@ -3,6 +3,9 @@
 //! It owns OIDs, lengths and typmods (PostgreSQL 15, `pg_type.dat`). It refuses to know how a value is written.
 
 pub mod known;
+pub mod numeric;
+pub mod read;
+pub mod show;
 
 use std::sync::Arc;
 
@@ -296,6 +299,7 @@ fn type_len(oid: u32) -> i16 {
 
 fn typmod(data_type: &DataType) -> i32 {
     match data_type {
+        any if numeric::is_any(any) => NO_TYPMOD,
         DataType::Decimal32(precision, scale)
         | DataType::Decimal64(precision, scale)
         | DataType::Decimal128(precision, scale)

@@ -8,10 +8,30 @@ use crate::error::{Error, Result, SqlState};
 
 /// Bytes of texts of prepared statements, values of portals' parameters and settings of savepoints, together.
 pub const SESSION_BYTES_MAX: usize = 64 << 20;
+/// Bytes of rows that all cursors of a session keep together.
+pub const CURSOR_BYTES_MAX: usize = 256 << 20;
 
-/// What one session keeps.
-#[derive(Debug, Default)]
-pub struct Budget(Arc<AtomicUsize>);
+/// What one session keeps of one kind.
+#[derive(Debug)]
+pub struct Budget {
+    total: Arc<AtomicUsize>,
+    bytes_max: usize,
+    what: &'static str,
+    detail: &'static str,
+    hint: &'static str,
+}
+
+impl Default for Budget {
+    fn default() -> Self {
+        Self {
+            total: Arc::default(),
+            bytes_max: SESSION_BYTES_MAX,
+            what: "a session may keep",
+            detail: "Prepared statements, parameters of open portals and settings of savepoints count.",
+            hint: "Deallocate statements, close portals and release savepoints that are no longer used.",
+        }
+    }
+}
 
 /// A place in a [`Budget`].
 #[derive(Debug)]
@@ -21,18 +41,29 @@ pub struct Held {
 }
 
 impl Budget {
+    /// For the rows that cursors keep.
+    pub fn of_cursors() -> Self {
+        Self {
+            total: Arc::default(),
+            bytes_max: CURSOR_BYTES_MAX,
+            what: "cursors of a session may keep",
+            detail: "Cursors with SCROLL keep the rows that were fetched, cursors WITH HOLD all rows.",
+            hint: "Fetch forward with NO SCROLL and inside the transaction, or close cursors that are no longer used.",
+        }
+    }
+
     /// # Errors
-    /// `53400` when the session would keep more than [`SESSION_BYTES_MAX`].
+    /// `53400` when the session would keep more than it may.
     pub fn take(&self, bytes: usize) -> Result<Held> {
         // one session runs on one task: nobody else takes in between
-        if self.0.load(Ordering::Relaxed).saturating_add(bytes) > SESSION_BYTES_MAX {
-            let message = format!("a session may keep {} MiB", SESSION_BYTES_MAX >> 20);
+        if self.total.load(Ordering::Relaxed).saturating_add(bytes) > self.bytes_max {
+            let message = format!("{} {} MiB", self.what, self.bytes_max >> 20);
             return Err(Error::new(SqlState::CONFIGURATION_LIMIT_EXCEEDED, message)
-                .detail("Prepared statements, parameters of open portals and settings of savepoints count.")
-                .hint("Deallocate statements, close portals and release savepoints that are no longer used."));
+                .detail(self.detail)
+                .hint(self.hint));
         }
-        self.0.fetch_add(bytes, Ordering::Relaxed);
-        Ok(Held { bytes, total: Arc::clone(&self.0) })
+        self.total.fetch_add(bytes, Ordering::Relaxed);
+        Ok(Held { bytes, total: Arc::clone(&self.total) })
     }
 }
 

@@ -2,12 +2,15 @@
 //!
 //! Tags, warnings and SQLSTATEs as in PostgreSQL 15's `utility.c` and `xact.c`.
 
+use super::transaction::Mark;
 use super::{Executed, Session, Status};
 use crate::error::{Error, Report, Result, Severity, SqlState};
+use crate::mesh::channels::CHANNELS_MAX;
 use crate::statement::classify::SessionCommand;
+use crate::statement::notify::Change;
 
 impl Session {
-    pub(super) fn command(&mut self, command: SessionCommand) -> Result<Executed> {
+    pub(super) async fn command(&mut self, command: SessionCommand) -> Result<Executed> {
         match command {
             SessionCommand::Set { name, value, local } => self.set(&name, value.as_deref(), local),
             SessionCommand::Reset(name) => {
@@ -20,8 +23,8 @@ impl Session {
             }
             SessionCommand::Begin { start, modes } => self.begin(start, &modes),
             SessionCommand::SetTransaction { modes, session } => self.set_transaction(&modes, session),
-            SessionCommand::Commit { chain } => self.end_transaction(true, chain),
-            SessionCommand::Rollback { chain } => self.end_transaction(false, chain),
+            SessionCommand::Commit { chain } => self.end_transaction(true, chain).await,
+            SessionCommand::Rollback { chain } => self.end_transaction(false, chain).await,
             SessionCommand::Savepoint(name) => self.savepoint(name),
             SessionCommand::Release(name) => {
                 self.in_transaction("RELEASE SAVEPOINT")?;
@@ -29,16 +32,14 @@ impl Session {
             }
             SessionCommand::RollbackTo(name) => {
                 self.in_transaction("ROLLBACK TO SAVEPOINT")?;
-                let then = self.transaction.rollback_to(&name).ok_or_else(|| no_savepoint(&name))?;
+                let (then, mark) = self.transaction.rollback_to(&name).ok_or_else(|| no_savepoint(&name))?;
                 self.restore(then);
+                self.end_portals_since(mark.portals);
+                self.pending.truncate(mark.pending);
                 done("ROLLBACK")
             }
             SessionCommand::Discard(what) => self.discard(what),
             SessionCommand::Deallocate(name) => self.deallocate(name),
-            SessionCommand::Fetch { name, rows } => {
-                self.cursor(&name)?;
-                Ok(Executed::Fetch { cursor: name, rows })
-            }
             SessionCommand::Close(None) => {
                 self.portals.clear();
                 done("CLOSE CURSOR ALL")
@@ -48,9 +49,25 @@ impl Session {
                 self.close_portal(&name);
                 done("CLOSE CURSOR")
             }
-            SessionCommand::Unlisten => done("UNLISTEN"),
+            SessionCommand::Channel(change) => {
+                let tag = match &change {
+                    Change::Listen(channel) if !self.listener.has_room_for(channel) => {
+                        let message = format!("a session may listen on {CHANNELS_MAX} channels");
+                        return Err(Error::new(SqlState::CONFIGURATION_LIMIT_EXCEEDED, message));
+                    }
+                    Change::Listen(_) => "LISTEN",
+                    Change::Unlisten(_) | Change::UnlistenAll => "UNLISTEN",
+                    Change::Notify { .. } => return Err(Error::internal("NOTIFY did not reach its channel")),
+                };
+                self.pending.add(change)?;
+                done(tag)
+            }
             // `execute` runs the query itself
-            SessionCommand::Declare { .. } => Err(Error::internal("DECLARE did not reach its query")),
+            SessionCommand::Fetch(_) => Err(Error::internal("FETCH did not reach its cursor")),
+            SessionCommand::Prepare(_) | SessionCommand::Execute(_) | SessionCommand::ExplainExecute { .. } => {
+                Err(Error::internal("PREPARE or EXECUTE did not reach its statement"))
+            }
+            SessionCommand::Declare(_) => Err(Error::internal("DECLARE did not reach its query")),
             // and binds the view's
             SessionCommand::CreateView(_) => Err(Error::internal("CREATE VIEW did not reach its query")),
             SessionCommand::DropViews { names, if_exists } => self.drop_views(&names, if_exists),
@@ -61,6 +78,17 @@ impl Session {
 
     fn set(&mut self, name: &str, value: Option<&str>, local: bool) -> Result<Executed> {
         let local_counts = self.transaction.in_block();
+        // what belongs to the transaction ends with it, and without one it has ended already
+        if !local
+            && ["transaction_isolation", "transaction_deferrable"].iter().any(|own| own.eq_ignore_ascii_case(name))
+        {
+            let mut settings = self.settings.lock();
+            match value {
+                Some(value) => settings.set_local(name, value)?,
+                None => settings.reset_local(name)?,
+            }
+            return done("SET");
+        }
         let mut settings = self.settings.lock();
         match value {
             Some(value) if local && local_counts => settings.set_local(name, value)?,
@@ -94,7 +122,9 @@ impl Session {
 
     fn set_modes(&mut self, modes: &[(&'static str, String)]) -> Result<()> {
         let mut settings = self.settings.lock();
-        modes.iter().try_for_each(|(name, value)| settings.set_local(name, value))
+        // READ WRITE may be asked for, but nothing is ever written
+        let modes = modes.iter().filter(|(name, value)| (*name, value.as_str()) != ("transaction_read_only", "off"));
+        modes.into_iter().try_for_each(|(name, value)| settings.set_local(name, value))
     }
 
     fn set_transaction(&mut self, modes: &[(&'static str, String)], session: bool) -> Result<Executed> {
@@ -113,18 +143,24 @@ impl Session {
     }
 
     /// COMMIT and ROLLBACK. An implicit transaction ends by them too, but the client is warned that it began none.
-    fn end_transaction(&mut self, commit: bool, chain: bool) -> Result<Executed> {
+    async fn end_transaction(&mut self, commit: bool, chain: bool) -> Result<Executed> {
         let status = self.status();
         let tag = if commit && status != Status::Failed { "COMMIT" } else { "ROLLBACK" };
         if chain {
             self.in_transaction(if commit { "COMMIT AND CHAIN" } else { "ROLLBACK AND CHAIN" })?;
         }
-        let back_to = self.transaction.end(commit);
-        self.portals.clear();
+        let committed = commit && status != Status::Failed;
+        let held = if committed { self.hold_cursors().await } else { Ok(()) };
+        // a commit that fails is a rollback
+        let committed = committed && held.is_ok();
+        let back_to = self.transaction.end(committed);
+        self.end_portals(committed);
+        self.end_pending(committed);
         self.settings.lock().end_local();
         if let Some(before) = back_to {
             self.restore(before);
         }
+        held?;
         if chain {
             let now = self.now();
             self.transaction.begin(|| now);
@@ -138,7 +174,8 @@ impl Session {
 
     fn savepoint(&mut self, name: String) -> Result<Executed> {
         self.in_transaction("SAVEPOINT")?;
-        self.transaction.savepoint(name, self.now(), &self.budget)?;
+        let mark = Mark { portals: self.portals_opened, pending: self.pending.mark() };
+        self.transaction.savepoint(name, self.now(), mark, &self.budget)?;
         done("SAVEPOINT")
     }
 
@@ -182,6 +219,8 @@ impl Session {
             self.statements.clear();
             self.settings.lock().reset_all();
             self.views.clear();
+            self.pending.take();
+            self.listener.unlisten_all();
             // not to be undone by what follows in a pipeline
             self.transaction.end(true);
         }

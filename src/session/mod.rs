@@ -7,19 +7,21 @@
 mod break_glass;
 mod budget;
 mod commands;
+mod cursor;
 mod portal;
+mod prepared;
 mod transaction;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use chrono::Utc;
-use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 
 use crate::engine::share::Share;
 use crate::error::{Error, Report, Result, SqlState};
+use crate::mesh::channels::{Listener, Notification};
 use crate::mesh::{Mesh, View};
 use crate::settings::{BREAK_GLASS, Settings};
 use crate::state::audit::event_id;
@@ -27,42 +29,31 @@ use crate::statement::audit::Audit;
 use crate::statement::classify::{Command, SessionCommand};
 use crate::statement::context::{Context, SessionFacts, SharedSettings};
 use crate::statement::guard::Reads;
+use crate::statement::notify::{self, Change, Pending};
 use crate::statement::views::{self, Views};
-use crate::statement::{self, Description, Outcome, Parsed, Rows};
-use budget::{Budget, Held};
-pub use portal::{Portal, PortalState};
+use crate::statement::{self, CopyFormat, Outcome, Parsed, Rows};
+pub use budget::Budget;
+pub use cursor::{Cursor, Run};
+pub use portal::{Portal, PortalState, cannot_run};
+pub use prepared::Prepared;
 pub use transaction::Status;
 use transaction::{Restored, Transaction};
-
-/// How many named prepared statements a session may hold.
-const PREPARED_STATEMENTS_MAX: usize = 10_000;
-/// How many open portals a session may hold.
-const PORTALS_MAX: usize = 1_000;
-
-/// A statement that was parsed and described (Parse).
-#[derive(Debug)]
-pub struct Prepared {
-    /// `None` for an empty query string.
-    pub parsed: Option<Parsed>,
-    pub description: Description,
-    /// Type OIDs that the client declared for the parameters; 0 or missing where it left the type open.
-    pub declared_oids: Vec<u32>,
-    /// Room for the text.
-    _held: Held,
-}
 
 /// What an executed statement gives to the client.
 pub enum Executed {
     Rows(Rows),
+    /// COPY TO STDOUT.
+    Copy(Rows, CopyFormat),
     /// A command's tag, and a notice that goes before it.
     Done {
         tag: String,
         notice: Option<Report>,
     },
-    /// Rows of an open cursor, up to `rows`; `None` is all that are left.
+    /// FETCH, or MOVE, on an open cursor.
     Fetch {
         cursor: String,
-        rows: Option<u64>,
+        run: Run,
+        moves: bool,
     },
 }
 
@@ -77,7 +68,14 @@ pub struct Session {
     statements: HashMap<String, Arc<Prepared>>,
     portals: HashMap<String, Portal>,
     transaction: Transaction,
+    listener: Listener,
+    /// What the transaction does about channels when it commits.
+    pending: Pending,
+    /// How many portals were ever opened.
+    portals_opened: u64,
     budget: Budget,
+    /// For rows that cursors keep.
+    pub cursor_budget: Budget,
 }
 
 impl Session {
@@ -93,6 +91,7 @@ impl Session {
         let view = mesh.view(user, None).await?;
         let database: Arc<str> = Arc::from(view.snapshot.catalog.mesh.name.as_str());
         let share = mesh.engine.share(user)?;
+        let listener = Listener::new(&mesh.channels, user);
         Ok(Self {
             mesh,
             user: user.to_owned(),
@@ -104,7 +103,11 @@ impl Session {
             statements: HashMap::new(),
             portals: HashMap::new(),
             transaction: Transaction::default(),
+            listener,
+            pending: Pending::default(),
+            portals_opened: 0,
             budget: Budget::default(),
+            cursor_budget: Budget::of_cursors(),
         })
     }
 
@@ -138,6 +141,7 @@ impl Session {
             visible: Arc::clone(&self.view.visible),
             settings: self.settings.clone(),
             views: self.views.clone(),
+            pending: self.pending.clone(),
             pins: self.transaction.pins(),
             reads: Reads::default(),
             audit: Audit::default(),
@@ -155,13 +159,19 @@ impl Session {
                 SessionCommand::Commit { .. } | SessionCommand::Rollback { .. } | SessionCommand::RollbackTo(_)
             )
         );
-        if self.status() == Status::Failed && !ends {
-            return Err(Error::new(
-                SqlState::IN_FAILED_SQL_TRANSACTION,
-                "current transaction is aborted, commands ignored until end of transaction block",
-            ));
+        if ends { Ok(()) } else { self.check_not_failed() }
+    }
+
+    /// # Errors
+    /// `25P02` in a failed transaction.
+    pub fn check_not_failed(&self) -> Result<()> {
+        if self.status() != Status::Failed {
+            return Ok(());
         }
-        Ok(())
+        Err(Error::new(
+            SqlState::IN_FAILED_SQL_TRANSACTION,
+            "current transaction is aborted, commands ignored until end of transaction block",
+        ))
     }
 
     /// Runs one statement of a simple query.
@@ -180,10 +190,10 @@ impl Session {
         let context = self.context().await?;
         match statement::execute(parsed, parameters, &context).await? {
             Outcome::Rows(rows) => Ok(Executed::Rows(rows)),
+            Outcome::Copy(rows, format) => Ok(Executed::Copy(rows, format)),
             Outcome::Done { tag, notice } => Ok(Executed::Done { tag: tag.to_owned(), notice }),
-            Outcome::Session(SessionCommand::Declare { name, query, binary }) => {
-                let query = Parsed { text: Arc::clone(&parsed.text), command: Command::Query(query) };
-                self.declare(name, &query, parameters, binary, &context).await
+            Outcome::Session(SessionCommand::Declare(declaration)) => {
+                self.declare(declaration, &parsed.text, parameters, &context).await
             }
             Outcome::Session(SessionCommand::Set { name, value: Some(reason), local })
                 if name.eq_ignore_ascii_case(BREAK_GLASS) =>
@@ -195,7 +205,19 @@ impl Session {
                 self.views = views::define(view, &parsed.text, Arc::new(room), &context).await?;
                 Ok(Executed::Done { tag: "CREATE VIEW".to_owned(), notice: None })
             }
-            Outcome::Session(command) => self.command(command),
+            Outcome::Session(SessionCommand::Fetch(fetch)) => self.fetch(fetch).await,
+            Outcome::Session(SessionCommand::Channel(Change::Notify { channel, payload })) => {
+                notify::notify(&channel, &payload, &context)?;
+                Ok(Executed::Done { tag: "NOTIFY".to_owned(), notice: None })
+            }
+            Outcome::Session(SessionCommand::Prepare(prepare)) => {
+                self.prepare_named(prepare, &parsed.text, &context).await
+            }
+            Outcome::Session(SessionCommand::Execute(execute)) => self.execute_named(execute, None, &context).await,
+            Outcome::Session(SessionCommand::ExplainExecute { execute, analyze, verbose }) => {
+                self.execute_named(execute, Some((analyze, verbose)), &context).await
+            }
+            Outcome::Session(command) => self.command(command).await,
         }
     }
 
@@ -209,146 +231,6 @@ impl Session {
         Restored { settings: self.settings.lock().clone(), views: self.views.clone() }
     }
 
-    /// DECLARE: a portal whose statement has started and whose rows FETCH takes.
-    async fn declare(
-        &mut self,
-        name: String,
-        query: &Parsed,
-        parameters: &[ScalarValue],
-        binary: bool,
-        context: &Context,
-    ) -> Result<Executed> {
-        if !self.transaction.in_block() {
-            return Err(not_in_block("DECLARE CURSOR"));
-        }
-        self.check_new_portal(&name)?;
-        let Outcome::Rows(mut rows) = statement::execute(query, parameters, context).await? else {
-            return Err(Error::new(SqlState::SYNTAX_ERROR, "DECLARE CURSOR takes a query"));
-        };
-        let notice = rows.notice.take();
-        let description = Description { parameters: Vec::new(), columns: Some(Arc::clone(&rows.schema)) };
-        let room = self.budget.take(0)?;
-        let prepared = Prepared { parsed: None, description, declared_oids: Vec::new(), _held: room };
-        let room = self.budget.take(bytes(parameters) + name.len())?;
-        let mut portal = Portal::new(Arc::new(prepared), Vec::new(), vec![i16::from(binary)], room);
-        portal.state = PortalState::Suspended { rows, rest: None };
-        self.portals.insert(name, portal);
-        Ok(Executed::Done { tag: "DECLARE CURSOR".to_owned(), notice })
-    }
-
-    /// Parses and describes a statement under a name; the empty name is replaced, others must be free.
-    /// `declared` are the parameter types that the client gave, with their OIDs.
-    pub async fn prepare(&mut self, name: &str, sql: &str, declared: &[(u32, Option<DataType>)]) -> Result<()> {
-        if !name.is_empty() && self.statements.contains_key(name) {
-            return Err(Error::new(
-                SqlState::DUPLICATE_PREPARED_STATEMENT,
-                format!("prepared statement \"{name}\" already exists"),
-            ));
-        }
-        if self.statements.len() >= PREPARED_STATEMENTS_MAX {
-            return Err(Error::new(
-                SqlState::CONFIGURATION_LIMIT_EXCEEDED,
-                format!("a session may hold {PREPARED_STATEMENTS_MAX} prepared statements"),
-            )
-            .hint("Deallocate the ones that are no longer used."));
-        }
-        if name.is_empty() {
-            self.statements.remove("");
-        }
-        let room = self.budget.take(name.len() + sql.len())?;
-        let mut parsed = statement::parse(sql, &self.mesh.engine).await?;
-        if parsed.len() > 1 {
-            return Err(Error::new(
-                SqlState::SYNTAX_ERROR,
-                "cannot insert multiple commands into a prepared statement",
-            ));
-        }
-        let (declared_oids, types): (Vec<u32>, Vec<Option<DataType>>) = declared.iter().cloned().unzip();
-        let (parsed, description) = match parsed.pop() {
-            None => (None, Description { parameters: Vec::new(), columns: None }),
-            Some(parsed) => {
-                self.check_transaction(&parsed)?;
-                let context = self.context().await?;
-                let mut description = statement::describe(&parsed, &types, &context).await?;
-                if let Command::Session(SessionCommand::Fetch { name, .. }) = &parsed.command {
-                    description.columns.clone_from(&self.cursor(name)?.prepared.description.columns);
-                }
-                (Some(parsed), description)
-            }
-        };
-        let prepared = Prepared { parsed, description, declared_oids, _held: room };
-        self.statements.insert(name.to_owned(), Arc::new(prepared));
-        Ok(())
-    }
-
-    /// # Errors
-    /// `26000` when there is no prepared statement of this name.
-    pub fn statement(&self, name: &str) -> Result<Arc<Prepared>> {
-        self.statements.get(name).cloned().ok_or_else(|| {
-            let message = if name.is_empty() {
-                "unnamed prepared statement does not exist".to_owned()
-            } else {
-                format!("prepared statement \"{name}\" does not exist")
-            };
-            Error::new(SqlState::INVALID_SQL_STATEMENT_NAME, message)
-        })
-    }
-
-    /// Closing what does not exist is no error.
-    pub fn close_statement(&mut self, name: &str) {
-        self.statements.remove(name);
-    }
-
-    /// Opens a portal over a prepared statement; the empty name is replaced, others must be free.
-    pub fn bind(
-        &mut self,
-        name: &str,
-        prepared: Arc<Prepared>,
-        parameters: Vec<ScalarValue>,
-        formats: Vec<i16>,
-    ) -> Result<()> {
-        if let Some(parsed) = &prepared.parsed {
-            self.check_transaction(parsed)?;
-        }
-        self.check_new_portal(name)?;
-        if name.is_empty() {
-            self.portals.remove("");
-        }
-        let room = self.budget.take(name.len() + bytes(&parameters))?;
-        self.portals.insert(name.to_owned(), Portal::new(prepared, parameters, formats, room));
-        Ok(())
-    }
-
-    /// The unnamed portal may be replaced, others must be free.
-    fn check_new_portal(&self, name: &str) -> Result<()> {
-        if !name.is_empty() && self.portals.contains_key(name) {
-            return Err(Error::new(SqlState::DUPLICATE_CURSOR, format!("cursor \"{name}\" already exists")));
-        }
-        if self.portals.len() >= PORTALS_MAX && !self.portals.contains_key(name) {
-            return Err(Error::new(
-                SqlState::CONFIGURATION_LIMIT_EXCEEDED,
-                format!("a session may hold {PORTALS_MAX} open portals"),
-            ));
-        }
-        Ok(())
-    }
-
-    /// # Errors
-    /// `34000` when there is no cursor of this name.
-    pub fn cursor(&mut self, name: &str) -> Result<&mut Portal> {
-        self.portals
-            .get_mut(name)
-            .ok_or_else(|| Error::new(SqlState::INVALID_CURSOR_NAME, format!("cursor \"{name}\" does not exist")))
-    }
-
-    /// # Errors
-    /// `34000` when there is no portal of this name.
-    pub fn portal(&mut self, name: &str) -> Result<&mut Portal> {
-        self.portals
-            .get_mut(name)
-            .ok_or_else(|| Error::new(SqlState::INVALID_CURSOR_NAME, format!("portal \"{name}\" does not exist")))
-    }
-
     /// Starts a portal's statement. The portal itself stays as it is; its caller keeps the rows in it.
     pub async fn execute_portal(&mut self, name: &str) -> Result<Option<Executed>> {
         let portal = self.portal(name)?;
@@ -358,14 +240,14 @@ impl Session {
         self.execute(parsed, &parameters).await.map(Some)
     }
 
-    pub fn close_portal(&mut self, name: &str) {
-        self.portals.remove(name);
-    }
-
-    /// An error happened: an open transaction fails, and its portals end. An implicit one is undone at once.
+    /// An error happened: an open transaction fails, and its portals end unless a savepoint may be gone back to. An
+    /// implicit one is undone at once.
     pub fn fail(&mut self) {
-        self.portals.clear();
+        if !self.transaction.has_savepoints() {
+            self.end_portals(false);
+        }
         if let Some(before) = self.transaction.fail() {
+            self.pending.take();
             self.restore(before);
         }
     }
@@ -385,9 +267,49 @@ impl Session {
     /// Sync, or the end of a simple query: an implicit transaction ends, and with it its portals.
     pub fn end_implicit_transaction(&mut self) {
         if self.transaction.end_implicit() {
-            self.portals.clear();
+            self.end_pending(true);
+            self.end_portals(true);
             self.settings.lock().end_local();
         }
+    }
+}
+
+impl Session {
+    /// The transaction ended: what it changed about channels happens now, or never. Listening begins before anything is
+    /// sent, so that a session hears itself.
+    fn end_pending(&mut self, committed: bool) {
+        let changes = self.pending.take();
+        if !committed {
+            return;
+        }
+        for change in &changes {
+            match change {
+                Change::Listen(channel) => self.listener.listen(channel),
+                Change::Notify { .. } => {}
+                Change::Unlisten(channel) => self.listener.unlisten(channel),
+                Change::UnlistenAll => self.listener.unlisten_all(),
+            }
+        }
+        for change in changes {
+            if let Change::Notify { channel, payload } = change {
+                let notification = Notification { pid: self.facts.pid, channel, payload };
+                self.mesh.channels.notify(&self.user, &notification);
+            }
+        }
+    }
+
+    /// Returns once a notification waits that may be told now: none is told inside a transaction. Cancel safe.
+    pub async fn notified(&mut self) {
+        if self.status() == Status::Idle {
+            self.listener.heard().await;
+        } else {
+            std::future::pending().await
+        }
+    }
+
+    /// Takes the notifications that may be told now.
+    pub fn notifications(&self) -> VecDeque<Notification> {
+        if self.status() == Status::Idle { self.listener.take() } else { VecDeque::new() }
     }
 }
 

@@ -49,9 +49,19 @@ struct Open {
     savepoints: Vec<Savepoint>,
 }
 
+/// How far the session was at a savepoint, in what a rollback to it ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// How many portals had been opened.
+    pub portals: u64,
+    /// How many changes to channels waited for the commit.
+    pub pending: usize,
+}
+
 struct Savepoint {
     name: String,
     then: Restored,
+    mark: Mark,
     _held: Held,
 }
 
@@ -142,7 +152,7 @@ impl Transaction {
 
     /// # Errors
     /// `54000` when there are too many, `53400` when the session keeps too much.
-    pub fn savepoint(&mut self, name: String, then: Restored, budget: &Budget) -> Result<()> {
+    pub fn savepoint(&mut self, name: String, then: Restored, mark: Mark, budget: &Budget) -> Result<()> {
         let Some(open) = &mut self.open else { return Err(Error::internal("a savepoint without a transaction")) };
         if open.savepoints.len() >= SAVEPOINTS_MAX {
             let message = format!("a transaction may have {SAVEPOINTS_MAX} savepoints");
@@ -151,7 +161,7 @@ impl Transaction {
         let before = open.savepoints.last().map_or(&open.before, |savepoint| &savepoint.then);
         // views hold their own room
         let held = budget.take(name.len() + then.settings.bytes_beside(&before.settings))?;
-        open.savepoints.push(Savepoint { name, then, _held: held });
+        open.savepoints.push(Savepoint { name, then, mark, _held: held });
         Ok(())
     }
 
@@ -163,13 +173,17 @@ impl Transaction {
         true
     }
 
-    /// Goes back to a savepoint, which stays. Returns what was there at that moment.
-    pub fn rollback_to(&mut self, name: &str) -> Option<Restored> {
+    pub fn has_savepoints(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| !open.savepoints.is_empty())
+    }
+
+    /// Goes back to a savepoint, which stays. Returns what was there at that moment, and how far the session was.
+    pub fn rollback_to(&mut self, name: &str) -> Option<(Restored, Mark)> {
         let open = self.open.as_mut()?;
         let position = open.savepoints.iter().rposition(|s| s.name == name)?;
         open.savepoints.truncate(position + 1);
         open.failed = false;
-        open.savepoints.last().map(|s| s.then.clone())
+        open.savepoints.last().map(|s| (s.then.clone(), s.mark))
     }
 }
 
@@ -231,16 +245,16 @@ mod tests {
         let (budget, mut t) = (Budget::default(), Transaction::default());
         t.begin(|| settings("v"));
         for _ in 0..SAVEPOINTS_MAX {
-            t.savepoint("a".to_owned(), settings("v"), &budget).unwrap();
+            t.savepoint("a".to_owned(), settings("v"), Mark::default(), &budget).unwrap();
         }
-        let refused = t.savepoint("a".to_owned(), settings("v"), &budget).unwrap_err();
+        let refused = t.savepoint("a".to_owned(), settings("v"), Mark::default(), &budget).unwrap_err();
         assert_eq!(refused.sqlstate(), SqlState::PROGRAM_LIMIT_EXCEEDED);
         t.end(false);
         t.begin(|| settings("v"));
         let rest = budget.take(super::super::budget::SESSION_BYTES_MAX - 4).unwrap();
-        let refused = t.savepoint("a".to_owned(), settings("v"), &budget).unwrap_err();
+        let refused = t.savepoint("a".to_owned(), settings("v"), Mark::default(), &budget).unwrap_err();
         assert_eq!(refused.sqlstate(), SqlState::CONFIGURATION_LIMIT_EXCEEDED);
         drop(rest);
-        t.savepoint("a".to_owned(), settings("v"), &budget).unwrap();
+        t.savepoint("a".to_owned(), settings("v"), Mark::default(), &budget).unwrap();
     }
 }

@@ -31,8 +31,9 @@ use super::context::Context;
 use super::fault::from_engine;
 use super::functions::{casts, catalog_function};
 use super::travel::{self, Asked, Special};
+use super::types::Types;
 use super::views::{self, View};
-use super::{allowed, limits, parse, run, sets, system};
+use super::{allowed, limits, parse, patterns, quantified, run, sets, shapes, subqueries, system};
 use crate::access::decide::{Access, ReadScope};
 use crate::access::secure::SecuredTable;
 use crate::access::visible::VisibleProduct;
@@ -96,6 +97,7 @@ pub async fn plan(
     };
     let (mut inner, special) = travel::set_apart(inner, text)?;
     sets::set_apart(&mut inner)?;
+    shapes::rewrite(&mut inner, text)?;
     let statement = DfStatement::Statement(Box::new(inner.clone()));
     let (relations, _) = resolve_table_references(&statement, true).map_err(from_engine)?;
     if relations.len() > RELATIONS_PER_STATEMENT_MAX {
@@ -115,11 +117,15 @@ pub async fn plan(
             Err(error) => return Err(at_relation(error, &inner, &reference, text)),
         }
     }
-    let planner = Planner::new(state, search.context, sources);
-    SqlToRel::new_with_options(&planner, parser_options())
+    let planner = Planner::new(state, search.context, sources, text);
+    let plan = SqlToRel::new_with_options(&planner, parser_options())
         .sql_statement_to_plan_with_context(inner, &mut PlannerContext::new().with_prepare_param_data_types(parameters))
         .and_then(|plan| casts::resolved(plan, search.context, state.config_options()))
-        .map_err(from_engine)
+        .map_err(from_engine)?;
+    if plan.get_parameter_names().map_err(from_engine)?.is_empty() {
+        return Ok(plan);
+    }
+    quantified::infer_parameters(plan).map_err(from_engine)
 }
 
 /// Plans the arguments of a CALL as the columns of one row, each cast to the type beside it where one is.
@@ -129,12 +135,13 @@ pub fn arguments(
     context: &Context,
 ) -> Result<Bound> {
     let state = context.mesh.engine.state(&context.settings.lock().time_zone().name());
-    let planner = Planner::new(&state, context, HashMap::new());
+    let planner = Planner::new(&state, context, HashMap::new(), "");
     let sql = SqlToRel::new_with_options(&planner, parser_options());
     let mut planning = PlannerContext::new().with_prepare_param_data_types(parameters);
     let schema = DFSchema::empty();
     let mut columns = Vec::with_capacity(arguments.len());
-    for (number, (argument, wanted)) in arguments.into_iter().enumerate() {
+    for (number, (mut argument, wanted)) in arguments.into_iter().enumerate() {
+        shapes::rewrite_expression(&mut argument, "")?;
         let value = sql.sql_to_expr(argument, &schema, &mut planning).map_err(from_engine)?;
         let value = match wanted {
             Some(wanted) => cast(value, wanted),
@@ -158,7 +165,7 @@ pub fn constants(bound: Bound, parameters: &[ScalarValue], context: &Context) ->
     let plan = run::analyse(&bound)?;
     let value = |column: Expr| match simplifier.simplify(column).map_err(from_engine)?.unalias() {
         Expr::Literal(value, _) => Ok(value),
-        _ => Err(Error::unsupported("an argument of CALL must be constant")),
+        _ => Err(Error::unsupported("an argument of CALL or EXECUTE must be constant")),
     };
     plan.expressions().into_iter().map(value).collect()
 }
@@ -418,16 +425,20 @@ struct Planner<'a> {
     state: &'a SessionState,
     context: &'a Context,
     sources: HashMap<TableReference, Arc<dyn TableSource>>,
+    types: Arc<dyn TypePlanner>,
     relations: [Arc<dyn RelationPlanner>; 1],
 }
 
 impl<'a> Planner<'a> {
+    /// `text` is what the client sent, for the places of errors.
     fn new(
         state: &'a Arc<SessionState>,
         context: &'a Context,
         sources: HashMap<TableReference, Arc<dyn TableSource>>,
+        text: &str,
     ) -> Self {
-        Self { state, context, sources, relations: [Arc::new(sets::InFrom::new(state, context))] }
+        let types = Arc::new(Types::new(text, state.config_options().execution.time_zone.as_deref()));
+        Self { state, context, sources, types, relations: [Arc::new(sets::InFrom::new(state, context))] }
     }
 }
 
@@ -464,7 +475,7 @@ fn constant(expression: &SqlExpr, state: &Arc<SessionState>, context: &Context) 
     if expression.visit(&mut Queries).is_break() {
         return Err(not_constant());
     }
-    let planner = Planner::new(state, context, HashMap::new());
+    let planner = Planner::new(state, context, HashMap::new(), "");
     let schema = DFSchema::empty();
     let resolved = SqlToRel::new_with_options(&planner, parser_options())
         .sql_to_expr(expression.clone(), &schema, &mut PlannerContext::new())
@@ -511,12 +522,16 @@ impl ContextProvider for Planner<'_> {
     }
 
     fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
-        None
+        Some(Arc::clone(&self.types))
     }
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
         let name = function_name(name);
-        catalog_function(name, self.context).or_else(|| allowed::scalar(self.state, name))
+        catalog_function(name, self.context)
+            .or_else(|| quantified::function(name))
+            .or_else(|| patterns::function(name))
+            .or_else(|| subqueries::array_marker(name))
+            .or_else(|| allowed::scalar(self.state, name))
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 
 use super::audit::Audit;
 use super::guard::Reads;
+use super::notify::Pending;
 use crate::access::grants::Grants;
 use crate::access::principal::Principal;
 use crate::access::visible::Visible;
@@ -37,6 +38,8 @@ pub struct Context {
     pub settings: SharedSettings,
     /// The session's own views.
     pub views: Views,
+    /// What the transaction will notify when it commits.
+    pub pending: Pending,
     pub pins: Pins,
     /// Filled while the statement is bound.
     pub reads: Reads,

@@ -10,9 +10,11 @@
 //! [`Outcome::Session`].
 
 mod allowed;
+mod arrays;
 mod as_of;
 pub mod audit;
 pub mod bind;
+mod casts;
 pub mod classify;
 mod command;
 pub mod context;
@@ -21,12 +23,20 @@ mod functions;
 pub mod guard;
 mod limits;
 mod names;
+pub mod notify;
 pub mod parse;
+mod patterns;
+pub mod prepared;
+mod quantified;
 mod run;
 mod sets;
+mod shapes;
 mod sized;
+mod sort_keys;
+mod subqueries;
 pub mod system;
 mod travel;
+mod types;
 pub mod views;
 
 use std::sync::Arc;
@@ -34,17 +44,19 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::common::ScalarValue;
 use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::session_state::SessionState;
 use datafusion::sql::parser::Statement as DfStatement;
 
 use audit::Recording;
 use bind::Bound;
 use classify::{Command, SessionCommand};
+pub use command::copy::CopyFormat;
 use context::Context;
 pub use fault::from_engine;
 use guard::Guard;
 pub use parse::Parsed;
+use run::Planned;
 
-use crate::access::lint::Secured;
 use crate::catalog::model::Role;
 use crate::engine::Engine;
 use crate::error::{Report, Result, Severity, SqlState};
@@ -65,6 +77,8 @@ pub struct Description {
 /// What a statement does when it is executed.
 pub enum Outcome {
     Rows(Rows),
+    /// Rows that are copied to the client in this format.
+    Copy(Rows, CopyFormat),
     /// It is done and durable: the command's tag, and a notice that goes before it.
     Done {
         tag: &'static str,
@@ -99,17 +113,27 @@ pub async fn parse(text: &str, engine: &Engine) -> Result<Vec<Parsed>> {
     engine.plan(async { parse::parse(text) }).await
 }
 
+/// What a statement with a query in it answers with.
+enum Returns {
+    Rows,
+    Plan,
+    Nothing,
+}
+
 /// Finds out parameters and columns without running anything. `declared` are the types that the client gave.
 pub async fn describe(parsed: &Parsed, declared: &[Option<DataType>], context: &Context) -> Result<Description> {
     let declared: Vec<Option<FieldRef>> =
         declared.iter().map(|declared| declared.clone().map(bind::parameter_field)).collect();
-    let (query, explained) = match &parsed.command {
-        Command::Query(query) => (query, false),
-        Command::Explain { query, .. } => (query, true),
+    let (query, returns) = match &parsed.command {
+        Command::Query(query) => (query, Returns::Rows),
+        Command::Explain { query, .. } => (query, Returns::Plan),
+        Command::Session(SessionCommand::Declare(declaration)) => (&declaration.query, Returns::Nothing),
         Command::Show(name) => return Ok(columns_only(command::show::schema(name))),
         Command::ShowAll => return Ok(columns_only(command::show::all_schema())),
         Command::Call(call) => return command::call::describe(call, declared, context).await,
-        Command::Privileges(_) | Command::Session(_) => {
+        Command::Session(SessionCommand::ExplainExecute { .. }) => return Ok(columns_only(command::explain::schema())),
+        // COPY takes no parameters, and its rows are no result to PostgreSQL
+        Command::Copy(_) | Command::Privileges(_) | Command::Session(_) => {
             return Ok(Description { parameters: Vec::new(), columns: None });
         }
     };
@@ -119,8 +143,10 @@ pub async fn describe(parsed: &Parsed, declared: &[Option<DataType>], context: &
         let bound = bound.inspect_err(|_| planning.audit.record_denials(&planning))?;
         planning.audit.record_description(&planning).await?;
         let parameters = bind::parameter_types(&bound.plan, &declared)?;
-        if explained {
-            return Ok(Description { parameters, columns: Some(command::explain::schema()) });
+        match returns {
+            Returns::Rows => {}
+            Returns::Plan => return Ok(Description { parameters, columns: Some(command::explain::schema()) }),
+            Returns::Nothing => return Ok(Description { parameters, columns: None }),
         }
         let typed = bind::with_parameters(bound.plan, &typed_nulls(&parameters)?)?;
         let analysed = run::analyse(&Bound { plan: typed, state: bound.state })?;
@@ -142,23 +168,23 @@ fn typed_nulls(types: &[DataType]) -> Result<Vec<ScalarValue>> {
 /// Runs a statement for a principal, with the values of its parameters.
 pub async fn execute(parsed: &Parsed, parameters: &[ScalarValue], context: &Context) -> Result<Outcome> {
     match &parsed.command {
-        Command::Query(query) => {
-            let place = context.share.place().await?;
-            let (secured, bound, recording) = plan(query, &parsed.text, parameters, context, true).await?;
-            let schema = result_schema(query, &secured.schema());
-            let stream = run::stream(&secured, &bound.state, context, place)?;
-            let notice = recorded_notice(&recording, context);
-            let stream = recording.before(stream, context).await?;
-            Ok(Outcome::Rows(Rows { schema, stream, tag: "SELECT", guard: Some(Guard::new(context)), notice }))
+        Command::Query(query) => rows(query, &parsed.text, parameters, "SELECT", context).await.map(Outcome::Rows),
+        Command::Copy(copy) => {
+            let format = copy.check(context)?;
+            // it takes no parameters, whatever the client sent
+            let rows = rows(&copy.query, &parsed.text, &[], "COPY", context).await.map_err(|e| copy.explain(e))?;
+            let format = copy.resolve(format, &rows.schema)?;
+            Ok(Outcome::Copy(rows, format))
         }
         Command::Explain { query, analyze, verbose } => {
             let place = context.share.place().await?;
             // without ANALYZE nothing is read, and only break-glass shows a plan that would not be shown otherwise
             let recorded = *analyze || context.principal.has_role(Role::BreakGlass);
-            let (secured, bound, recording) = plan(query, &parsed.text, parameters, context, recorded).await?;
+            let (planned, state) = plan(query, &parsed.text, parameters, context, recorded).await?;
+            let Planned { secured, recording, .. } = planned;
             let notice = recorded_notice(&recording, context);
             recording.durable().await?;
-            let start = || run::stream(&secured, &bound.state, context, place);
+            let start = || run::stream(&secured, &state, context, place);
             let rows = command::explain::explain(&secured, analyze.then_some(start), *verbose).await?;
             Ok(Outcome::Rows(Rows { notice, ..rows }))
         }
@@ -168,6 +194,24 @@ pub async fn execute(parsed: &Parsed, parameters: &[ScalarValue], context: &Cont
         Command::Call(call) => command::call::execute(call, parameters, context).await.map(Outcome::Rows),
         Command::Session(command) => Ok(Outcome::Session(command.clone())),
     }
+}
+
+/// Plans a query and starts it.
+async fn rows(
+    query: &DfStatement,
+    text: &Arc<str>,
+    parameters: &[ScalarValue],
+    tag: &'static str,
+    context: &Context,
+) -> Result<Rows> {
+    let place = context.share.place().await?;
+    let (planned, state) = plan(query, text, parameters, context, true).await?;
+    let Planned { secured, recording, columns } = planned;
+    let schema = result_schema(query, &columns);
+    let stream = run::stream(&secured, &state, context, place)?;
+    let notice = recorded_notice(&recording, context);
+    let stream = recording.before(stream, context).await?;
+    Ok(Rows { schema, stream, tag, guard: Some(Guard::new(context)), notice })
 }
 
 /// Tells a principal with break-glass on that what it does is recorded.
@@ -189,15 +233,15 @@ async fn plan(
     parameters: &[ScalarValue],
     context: &Context,
     recorded: bool,
-) -> Result<(Secured, Bound, Recording)> {
+) -> Result<(Planned, Arc<SessionState>)> {
     let types = parameters.iter().map(|value| Some(bind::parameter_field(value.data_type()))).collect();
     let (query, text, parameters, planning) = (query.clone(), Arc::clone(text), parameters.to_vec(), context.clone());
     let securing = async move {
         let bound = bind::bind(&query, &text, types, &planning).await;
         let Bound { plan, state } = bound.inspect_err(|_| planning.audit.record_denials(&planning))?;
         let bound = Bound { plan: bind::with_parameters(plan, &parameters)?, state };
-        let (secured, recording) = run::secure(&bound, &planning, recorded).await?;
-        Ok((secured, bound, recording))
+        let planned = run::secure(&bound, &planning, recorded).await?;
+        Ok((planned, bound.state))
     };
     context.mesh.engine.plan(Box::pin(securing)).await
 }

@@ -2,12 +2,15 @@
 //! name, `case`, a cast's type, and `?column?` for everything else.
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Query, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Statement, Value,
+    AccessExpr, Expr, Ident, Query, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Statement, Value,
 };
+
+use super::shapes::aliases::all_shown;
 
 /// Replaces the engine's names of the outermost SELECT's columns where the statement gives none.
 /// `engine_names` are the plan's column names, wildcards already expanded.
 pub fn column_names(statement: &Statement, engine_names: Vec<String>) -> Vec<String> {
+    let engine_names = all_shown(engine_names);
     let Statement::Query(query) = statement else { return engine_names };
     let Some(items) = outermost_items(query) else { return engine_names };
     let wildcards = items.iter().filter(|item| is_wildcard(item)).count();
@@ -54,11 +57,13 @@ fn is_wildcard(item: &SelectItem) -> bool {
 fn item_name(item: &SelectItem) -> Option<String> {
     match item {
         SelectItem::UnnamedExpr(expr) => Some(expr_name(expr).unwrap_or_else(|| "?column?".to_owned())),
+        SelectItem::ExprWithAlias { alias, .. } => Some(fold(alias)),
         _ => None,
     }
 }
 
-fn expr_name(expr: &Expr) -> Option<String> {
+/// What PostgreSQL calls a column that the statement does not name; `None` is `?column?`.
+pub fn expr_name(expr: &Expr) -> Option<String> {
     match expr {
         Expr::Identifier(ident) => Some(fold(ident)),
         Expr::CompoundIdentifier(parts) => parts.last().map(fold),
@@ -88,6 +93,14 @@ fn expr_name(expr: &Expr) -> Option<String> {
             _ => None,
         },
         Expr::AtTimeZone { .. } => Some("timezone".to_owned()),
+        // the last field's name; an element goes by the array's
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            let fields = access_chain.iter().rev().find_map(|access| match access {
+                AccessExpr::Dot(Expr::Identifier(field)) => Some(fold(field)),
+                _ => None,
+            });
+            fields.or_else(|| expr_name(root))
+        }
         _ => None,
     }
 }
@@ -99,7 +112,8 @@ fn strong_name(expr: &Expr) -> Option<String> {
         .flatten()
 }
 
-fn fold(ident: &datafusion::sql::sqlparser::ast::Ident) -> String {
+/// A name as it is looked for.
+pub fn fold(ident: &Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_ascii_lowercase() }
 }
 
@@ -147,5 +161,6 @@ mod tests {
         assert_eq!(names("select current_user union select 'a'", &["z"]), ["current_user"]);
         assert_eq!(names("select date '2020-01-01', now()", &["a", "b"]), ["date", "now"]);
         assert_eq!(names("values (1)", &["column1"]), ["column1"]);
+        assert_eq!(names("select (f(x)).n, x[1], (array[1])[1]", &["a", "b", "c"]), ["n", "x", "array"]);
     }
 }

@@ -3,17 +3,25 @@
 //!
 //! Knows nothing about tables, principals or plans.
 
+pub mod copy;
+pub mod cursors;
 pub mod privileges;
+mod reader;
+mod settings;
 
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::Statement;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
-use super::classify::{Command, classify};
+use super::classify::{Command, SessionCommand, classify, classify_copy, classify_declare};
+use copy::Copy;
+use cursors::{DeclareCursor, FetchCursor};
 use privileges::Privileges;
+use reader::is;
 
 use super::{as_of, limits};
 use crate::access::tokens::tokens_up_to;
@@ -44,7 +52,8 @@ pub fn parse(text: impl Into<Arc<str>>) -> Result<Vec<Parsed>> {
         .map_err(|e| syntax_error(&e.message, position(text, e.location)))?
         .ok_or_else(limits::too_many_tokens)?;
     limits::check_tokens(&tokens)?;
-    let (tokens, clauses) = as_of::take(&tokens).map_err(|e| parser_error(e, text))?;
+    let (mut tokens, clauses) = as_of::take(&tokens).map_err(|e| parser_error(e, text))?;
+    trims_without_characters(&mut tokens);
     let mut parser =
         Parser::new(&PostgreSqlDialect {}).with_recursion_limit(RECURSION_DEPTH_MAX).with_tokens_with_locations(tokens);
     let mut statements = parse_all(&mut parser, text)?;
@@ -55,23 +64,58 @@ pub fn parse(text: impl Into<Arc<str>>) -> Result<Vec<Parsed>> {
             let command = match read {
                 Read::Statement(statement) => classify(*statement)?,
                 Read::Privileges(privileges) => Command::Privileges(privileges),
+                Read::Copy(copy) => classify_copy(copy)?,
+                Read::Declare(declare) => classify_declare(declare)?,
+                Read::Fetch(fetch) => Command::Session(SessionCommand::Fetch(fetch)),
+                Read::Command(command) => *command,
             };
             Ok(Parsed { text: Arc::clone(&shared), command })
         })
         .collect()
 }
 
-/// A statement as one of the two grammars has it.
+/// `trim(leading from x)` is `trim(leading x)`, which the parser reads alone of the two.
+fn trims_without_characters(tokens: &mut Vec<TokenWithSpan>) {
+    let keyword = |token: &Token| match token {
+        Token::Word(word) if word.quote_style.is_none() => word.keyword,
+        _ => Keyword::NoKeyword,
+    };
+    // the last three tokens that are no blanks
+    let mut before = [Keyword::NoKeyword; 3];
+    let mut opened = [false; 3];
+    tokens.retain(|token| {
+        if matches!(token.token, Token::Whitespace(_)) {
+            return true;
+        }
+        let this = keyword(&token.token);
+        let trim_at = |place: usize| before[place] == Keyword::TRIM && opened[place + 1];
+        let side = matches!(before[2], Keyword::BOTH | Keyword::LEADING | Keyword::TRAILING);
+        let dropped = this == Keyword::FROM && ((side && trim_at(0)) || trim_at(1));
+        if !dropped {
+            before = [before[1], before[2], this];
+            opened = [opened[1], opened[2], token.token == Token::LParen];
+        }
+        !dropped
+    });
+}
+
+/// A statement as one of the grammars has it.
 enum Read {
     Statement(Box<Statement>),
     Privileges(Privileges),
+    Copy(Copy),
+    Declare(DeclareCursor),
+    Fetch(FetchCursor),
+    Command(Box<Command>),
 }
 
 impl Read {
     fn statement(&mut self) -> Option<&mut Statement> {
         match self {
             Self::Statement(statement) => Some(statement),
-            Self::Privileges(_) => None,
+            Self::Copy(copy) => copy.query.as_deref_mut(),
+            Self::Declare(declare) => Some(&mut declare.query),
+            Self::Privileges(_) | Self::Fetch(_) | Self::Command(_) => None,
         }
     }
 }
@@ -90,8 +134,16 @@ fn parse_all(parser: &mut Parser<'_>, text: &str) -> Result<Vec<Read>> {
             ));
         }
         let first = &parser.peek_token_ref().token;
-        statements.push(if privileges::is(first, "grant") || privileges::is(first, "revoke") {
+        statements.push(if is(first, "grant") || is(first, "revoke") {
             Read::Privileges(privileges::parse(parser, text)?)
+        } else if is(first, "copy") {
+            Read::Copy(copy::parse(parser, text)?)
+        } else if is(first, "declare") {
+            Read::Declare(cursors::declare(parser, text)?)
+        } else if is(first, "fetch") || is(first, "move") {
+            Read::Fetch(cursors::fetch(parser, text)?)
+        } else if ["set", "reset", "show", "begin", "start"].iter().any(|word| is(first, word)) {
+            Read::Command(Box::new(settings::parse(parser, text)?))
         } else {
             Read::Statement(Box::new(statement(parser).map_err(|e| parser_error(e, text))?))
         });
@@ -104,7 +156,7 @@ fn parse_all(parser: &mut Parser<'_>, text: &str) -> Result<Vec<Read>> {
 
 /// `ABORT` is PostgreSQL's other word for `ROLLBACK`, which the parser does not know.
 fn statement(parser: &mut Parser<'_>) -> std::result::Result<Statement, ParserError> {
-    if !privileges::is(&parser.peek_token_ref().token, "abort") {
+    if !is(&parser.peek_token_ref().token, "abort") {
         return parser.parse_statement();
     }
     parser.advance_token();
@@ -202,6 +254,14 @@ mod tests {
         assert!(parse("abort select 1").is_err());
         let error = parse("select (1").unwrap_err();
         assert_eq!(error.message(), "syntax error at end of input");
+    }
+
+    #[test]
+    fn trim_takes_from_without_characters() {
+        for sql in ["trim(leading from x)", "trim ( both from ' x' )", "trim(from x)", "trim(trailing 'b' from x)"] {
+            assert_eq!(parse(format!("select {sql} from t")).unwrap().len(), 1, "{sql}");
+        }
+        assert!(parse("select f(leading from x)").is_err());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use datafusion::arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::common::alias::AliasGenerator;
 use datafusion::config::ConfigOptions;
 use datafusion::execution::FunctionRegistry;
@@ -12,13 +13,18 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::{OptimizerConfig, OptimizerContext};
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
+use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use futures::StreamExt;
 
 use super::audit::Recording;
 use super::bind::Bound;
+use super::casts::Casts;
 use super::context::Context;
 use super::fault::from_engine;
+use super::sort_keys::SortKeys;
+use super::subqueries::Subqueries;
 use crate::access::lint::{self, Secured};
+use crate::apply::{self, ApplyPlanner};
 use crate::engine::share::{Place, Share};
 use crate::error::Result;
 
@@ -28,17 +34,30 @@ const BATCHES_AHEAD_MAX: usize = 2;
 /// The plan after type coercion: its schema is the result's schema.
 pub fn analyse(bound: &Bound) -> Result<LogicalPlan> {
     let options = bound.state.config_options();
-    bound.state.analyzer().execute_and_check(bound.plan.clone(), options, |_, _| {}).map_err(from_engine)
+    let mut analyzer = bound.state.analyzer().clone();
+    analyzer.add_function_rewrite(Arc::new(Casts));
+    analyzer.rules.push(Arc::new(Subqueries));
+    analyzer.rules.push(Arc::new(SortKeys));
+    analyzer.execute_and_check(bound.plan.clone(), options, |_, _| {}).map_err(from_engine)
+}
+
+/// A plan that may run.
+pub struct Planned {
+    pub secured: Secured,
+    pub recording: Recording,
+    /// The result's columns. The plan's own have lost what nothing but a name says of a type.
+    pub columns: SchemaRef,
 }
 
 /// Plans the statement physically and passes it through the lint: the only way to a plan that can run. Before it looks at
 /// any file, what is read is put on its way to the audit if `recorded` says that rows will follow.
-pub async fn secure(bound: &Bound, context: &Context, recorded: bool) -> Result<(Secured, Recording)> {
+pub async fn secure(bound: &Bound, context: &Context, recorded: bool) -> Result<Planned> {
     let (state, audit) = (&bound.state, &context.audit);
     let optimizer = OptimizerContext::new_with_config_options(Arc::clone(state.config_options()))
         .with_query_execution_start_time(context.transaction_started);
     let config = WithFunctions { context: optimizer, state };
     let analysed = analyse(bound)?;
+    let meant = analysed.schema().as_arrow().clone();
     let optimised = state.optimizer().optimize(analysed, &config, |_, _| {}).map_err(from_engine)?;
     let recording = if recorded {
         audit.note_columns(&optimised)?;
@@ -46,9 +65,19 @@ pub async fn secure(bound: &Bound, context: &Context, recorded: bool) -> Result<
     } else {
         Recording::nothing()
     };
-    let planner = state.query_planner();
-    let physical = planner.create_physical_plan(&optimised, state.as_ref()).await.map_err(from_engine)?;
-    Ok((lint::secure(physical)?, recording))
+    let prepared = apply::prepare(optimised).map_err(from_engine)?;
+    let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(ApplyPlanner)]);
+    let physical = planner.create_physical_plan(&prepared, state.as_ref()).await.map_err(from_engine)?;
+    let columns = with_meaning(&physical.schema(), &meant);
+    Ok(Planned { secured: lint::secure(physical)?, recording, columns })
+}
+
+/// The columns that come, with what the analysed plan says of their types beyond Arrow's.
+fn with_meaning(columns: &Schema, meant: &Schema) -> SchemaRef {
+    let same = |column: &FieldRef, meant: &FieldRef| column.data_type().equals_datatype(meant.data_type());
+    let pairs = columns.fields().iter().zip(meant.fields());
+    let fields = pairs.map(|(column, meant)| Arc::clone(if same(column, meant) { meant } else { column }));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
 /// What the optimizer may ask; rules that write functions of their own (DISTINCT ON) look them up.

@@ -5,22 +5,25 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use datafusion::arrow::datatypes::Schema;
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::cancel::Registration;
 use super::channel::{Channel, WRITE_BYTES};
+use super::encode::copy::CopyEncoder;
 use super::encode::{EncodeOptions, Format, RowEncoder};
 use super::message::Frontend;
-use super::rows::{self, Interrupts};
+use super::rows::{self, Encoder, Interrupts};
 use super::shared::Shared;
 use super::{reply, startup};
 use crate::error::{Error, Result, SqlState};
-use crate::session::{Executed, PortalState, Session, Status};
-use crate::statement;
+use crate::session::{Cursor, Executed, PortalState, Run, Session, Status};
+use crate::statement::{self, CopyFormat};
 
 /// First word of FETCH's tag.
 pub(super) const FETCH: &str = "FETCH";
@@ -115,20 +118,44 @@ impl Connection {
                 None => std::future::pending().await,
             }
         };
-        tokio::select! {
-            message = self.channel.read() => message,
-            () = self.shared.shutdown.cancelled() => Err(shutting_down()),
-            () = idle => Err(Error::fatal(
-                SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
-                "terminating connection due to idle-in-transaction timeout",
-            )),
+        let mut idle = pin!(idle);
+        loop {
+            tokio::select! {
+                message = self.channel.read() => return message,
+                () = self.session.notified() => {}
+                () = self.shared.shutdown.cancelled() => return Err(shutting_down()),
+                () = &mut idle => {
+                    return Err(Error::fatal(
+                        SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+                        "terminating connection due to idle-in-transaction timeout",
+                    ));
+                }
+            }
+            self.tell_notifications();
+            self.flush().await?;
         }
+    }
+
+    /// NotificationResponse for what other sessions, or this one, notified.
+    fn tell_notifications(&mut self) {
+        for notification in self.session.notifications() {
+            reply::notification(&mut self.channel.output, notification);
+        }
+    }
+
+    /// The end of a cycle: settings that changed, notifications, ReadyForQuery.
+    fn ready(&mut self) {
+        self.session.end_implicit_transaction();
+        self.report_settings();
+        self.tell_notifications();
+        reply::ready(&mut self.channel.output, self.session.status());
     }
 
     async fn handle(&mut self, message: Frontend) -> Result<()> {
         match message {
             Frontend::Sync => {
-                self.sync();
+                self.skipping = false;
+                self.ready();
                 Ok(())
             }
             // passwords were due earlier, and no COPY runs: PostgreSQL ignores COPY messages then
@@ -144,9 +171,7 @@ impl Connection {
                 if let Err(error) = result {
                     self.report_error(error)?;
                 }
-                self.session.end_implicit_transaction();
-                self.report_settings();
-                reply::ready(&mut self.channel.output, self.session.status());
+                self.ready();
                 Ok(())
             }
             Frontend::Flush => self.flush().await,
@@ -158,13 +183,6 @@ impl Connection {
                 Ok(())
             }
         }
-    }
-
-    fn sync(&mut self) {
-        self.skipping = false;
-        self.session.end_implicit_transaction();
-        self.report_settings();
-        reply::ready(&mut self.channel.output, self.session.status());
     }
 
     /// Tells a plain error and marks the transaction; hands a fatal one on.
@@ -200,10 +218,16 @@ impl Connection {
                         reply::report(&mut self.channel.output, &notice);
                     }
                     reply::row_description(&mut self.channel.output, &result.schema, &[]);
-                    let encoder = encoder(&self.session, &result, &[])?;
-                    let mut rest = None;
-                    let sent = rows::send(&mut self.channel, &mut result, &mut rest, &encoder, 0, &interrupts).await?;
-                    reply::command_complete(&mut self.channel.output, row_tag(result.tag, sent.rows));
+                    let mut encoder = rows_encoder(&self.session, &result.schema, &[])?;
+                    let mut cursor = Cursor::streaming(result);
+                    let mut run = Cursor::forward(None);
+                    let budget = &self.session.cursor_budget;
+                    let rows = (&mut cursor, &mut run);
+                    let sent = rows::send(&mut self.channel, rows, &mut encoder, 0, budget, &interrupts).await?;
+                    reply::command_complete(&mut self.channel.output, row_tag(cursor.tag, sent));
+                }
+                Executed::Copy(rows, format) => {
+                    copy(&mut self.channel, &mut self.session, rows, format, &interrupts).await?;
                 }
                 Executed::Done { tag, notice } => {
                     if let Some(notice) = notice {
@@ -211,15 +235,15 @@ impl Connection {
                     }
                     reply::command_complete(&mut self.channel.output, tag);
                 }
-                Executed::Fetch { cursor, rows } => {
-                    let portal = self.session.cursor(&cursor)?;
-                    let (formats, prepared) = (portal.formats.clone(), Arc::clone(&portal.prepared));
-                    if let Some(schema) = &prepared.description.columns {
-                        reply::row_description(&mut self.channel.output, schema, &formats);
+                Executed::Fetch { cursor: name, mut run, moves } => {
+                    let (channel, session) = (&mut self.channel, &mut self.session);
+                    let cursor = session.cursor(&name)?;
+                    let (formats, prepared) = (cursor.formats.clone(), Arc::clone(&cursor.prepared));
+                    if let Some(schema) = prepared.description.columns.as_ref().filter(|_| !moves) {
+                        reply::row_description(&mut channel.output, schema, &formats);
                     }
-                    let sent =
-                        fetch(&mut self.channel, &mut self.session, &cursor, rows, &formats, &interrupts).await?;
-                    reply::command_complete(&mut self.channel.output, row_tag(FETCH, sent));
+                    let sent = fetch(channel, session, &name, &mut run, &formats, 0, &interrupts).await?;
+                    reply::command_complete(&mut channel.output, fetch_tag(moves, sent, &run));
                 }
             }
             self.report_settings();
@@ -252,46 +276,62 @@ impl Connection {
     }
 }
 
-/// Sends rows of a cursor in these formats, and tells how many there were. The cursor keeps what is left.
+/// Goes on with a FETCH of a cursor's rows in these formats, by up to `rows_max` of them (0: all), and tells how many
+/// there were. The cursor keeps what is left.
 pub(super) async fn fetch(
     channel: &mut Channel,
     session: &mut Session,
     name: &str,
-    rows_max: Option<u64>,
+    run: &mut Run,
     formats: &[i16],
+    rows_max: u64,
     interrupts: &Interrupts<'_>,
 ) -> Result<u64> {
-    let cursor = session.cursor(name)?;
-    match &cursor.state {
-        PortalState::Suspended { .. } if rows_max != Some(0) => {}
-        PortalState::Suspended { .. } | PortalState::Finished(_) => return Ok(0),
-        PortalState::Ready | PortalState::Fetching { .. } | PortalState::Done => return Err(cannot_run(name)),
+    let mut cursor = session.take_cursor(name)?;
+    let mut encoder = rows_encoder(session, &cursor.schema, formats)?;
+    let rows = (&mut cursor, run);
+    let sent = rows::send(channel, rows, &mut encoder, rows_max, &session.cursor_budget, interrupts).await?;
+    session.cursor(name)?.state = PortalState::Open(cursor);
+    Ok(sent)
+}
+
+/// COPY TO STDOUT from CopyOutResponse to its tag (section 55.2.6 "COPY Operations").
+pub(super) async fn copy(
+    channel: &mut Channel,
+    session: &mut Session,
+    mut rows: statement::Rows,
+    format: CopyFormat,
+    interrupts: &Interrupts<'_>,
+) -> Result<()> {
+    if let Some(notice) = rows.notice.take() {
+        reply::report(&mut channel.output, &notice);
     }
-    let PortalState::Suspended { mut rows, mut rest } = std::mem::replace(&mut cursor.state, PortalState::Done) else {
-        return Ok(0);
-    };
-    let encoder = encoder(session, &rows, formats)?;
-    let sent = rows::send(channel, &mut rows, &mut rest, &encoder, rows_max.unwrap_or(0), interrupts).await?;
-    session.cursor(name)?.state =
-        if sent.suspended { PortalState::Suspended { rows, rest } } else { PortalState::Finished(rows.tag) };
-    Ok(sent.rows)
+    let mut encoder = CopyEncoder::try_new(&rows.schema, format, encode_options(session))?;
+    encoder.begin(&mut channel.output);
+    let mut encoder = Encoder::Copy(encoder);
+    let (mut cursor, mut run) = (Cursor::streaming(rows), Cursor::forward(None));
+    let rows = (&mut cursor, &mut run);
+    let sent = rows::send(channel, rows, &mut encoder, 0, &session.cursor_budget, interrupts).await?;
+    if let Encoder::Copy(encoder) = encoder {
+        encoder.end(&mut channel.output);
+    }
+    reply::command_complete(&mut channel.output, format!("COPY {sent}"));
+    Ok(())
 }
 
-/// A command was done, and cannot be done twice.
-pub(super) fn cannot_run(portal: &str) -> Error {
-    Error::new(SqlState::OBJECT_NOT_IN_PREREQUISITE_STATE, format!("portal \"{portal}\" cannot be run"))
-}
-
-/// An encoder for a result in the formats that Bind asked for.
-pub(super) fn encoder(session: &Session, result: &statement::Rows, formats: &[i16]) -> Result<RowEncoder> {
+/// An encoder for rows of this schema in the formats that Bind asked for.
+pub(super) fn rows_encoder(session: &Session, schema: &Schema, formats: &[i16]) -> Result<Encoder> {
     let formats: Vec<Format> = formats.iter().map(|code| format(*code)).collect::<Result<_>>()?;
+    RowEncoder::try_new(schema, &formats, encode_options(session)).map(Encoder::Rows)
+}
+
+fn encode_options(session: &Session) -> EncodeOptions {
     let settings = session.settings().lock();
-    let options = EncodeOptions {
+    EncodeOptions {
         time_zone: *settings.time_zone(),
         bytea_escape: settings.bytea_escape(),
         extra_float_digits: settings.extra_float_digits(),
-    };
-    RowEncoder::try_new(&result.schema, &formats, options)
+    }
 }
 
 /// Format codes of Bind: 0 text, 1 binary.
@@ -301,6 +341,11 @@ pub(super) fn format(code: i16) -> Result<Format> {
         1 => Ok(Format::Binary),
         other => Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("unsupported format code: {other}"))),
     }
+}
+
+/// The tag of FETCH counts what was sent last, that of MOVE what was passed.
+pub(super) fn fetch_tag(moves: bool, sent: u64, run: &Run) -> String {
+    if moves { format!("MOVE {}", run.passed) } else { row_tag(FETCH, sent) }
 }
 
 /// The tag of a statement that returned rows: SELECT and FETCH count them, SHOW and EXPLAIN do not.

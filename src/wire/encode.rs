@@ -5,12 +5,10 @@
 //! sockets.
 
 mod column;
+pub mod copy;
 mod declared;
 mod json;
 mod lists;
-mod number;
-mod numeric;
-mod temporal;
 mod variant;
 
 use std::ops::Range;
@@ -22,6 +20,7 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use self::column::Column;
 use crate::error::{Error, Result, SqlState};
 use crate::pgtype;
+use crate::pgtype::show::{number, numeric, temporal};
 use crate::settings::time_zone::TimeZone;
 
 /// The largest DataRow, in bytes (PostgreSQL's `MaxAllocSize`).
@@ -107,7 +106,7 @@ impl RowEncoder {
         out.reserve(expected.min(RESERVE_BYTES_MAX));
         for row in 0..batch.num_rows() {
             let start = out.len();
-            if let Err(error) = self.row(&columns, row, out) {
+            if let Err(error) = self.row(&columns, row, DATA_ROW, &[], out) {
                 out.truncate(start);
                 return Err(error);
             }
@@ -142,11 +141,13 @@ impl RowEncoder {
             .collect()
     }
 
+    /// Appends one row as a message of this type, after these bytes: a DataRow and a binary COPY's tuple are alike.
     #[inline]
-    fn row(&self, columns: &[Column<'_>], row: usize, out: &mut BytesMut) -> Result<()> {
+    fn row(&self, columns: &[Column<'_>], row: usize, kind: u8, before: &[u8], out: &mut BytesMut) -> Result<()> {
         let start = out.len();
-        let [high, low] = (columns.len() as u16).to_be_bytes();
-        out.extend_from_slice(&[DATA_ROW, 0, 0, 0, 0, high, low]);
+        out.extend_from_slice(&[kind, 0, 0, 0, 0]);
+        out.extend_from_slice(before);
+        out.extend_from_slice(&(columns.len() as u16).to_be_bytes());
         for (column, (_, format)) in columns.iter().zip(&self.columns) {
             if column.is_null(row) {
                 out.put_i32(NULL_LENGTH);

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use datafusion::common::ScalarValue;
 
 use super::channel::Channel;
-use super::connection::{Connection, FETCH, cannot_run, encoder, fetch, format, row_tag};
+use super::connection::{Connection, FETCH, copy, fetch, fetch_tag, format, row_tag, rows_encoder};
 use super::decode::decode_parameter;
 use super::encode::Format;
 use super::message::{Frontend, Target};
@@ -16,7 +16,7 @@ use super::reply;
 use super::rows::{self, Interrupts};
 use crate::error::{Error, Result, SqlState};
 use crate::pgtype::{self, arrow_type, parameter_oid};
-use crate::session::{Executed, PortalState, Prepared, Session};
+use crate::session::{Cursor, Executed, PortalState, Prepared, Run, Session, cannot_run};
 
 /// "The type is not given": the server finds it out (OID 0) or the client does not care (`unknown`, 705).
 const OPEN_TYPES: [u32; 2] = [0, 705];
@@ -134,89 +134,104 @@ impl Connection {
         let interrupts = Interrupts::new(&self.registration.handle, timeout, &self.shared.kill);
         let rows_max = u64::try_from(rows_max).unwrap_or(0);
         let portal = self.session.portal(name)?;
-        let (formats, prepared) = (portal.formats.clone(), Arc::clone(&portal.prepared));
-        let (mut result, mut rest) = match std::mem::replace(&mut portal.state, PortalState::Done) {
-            PortalState::Suspended { rows, rest } => (rows, rest),
-            PortalState::Fetching { cursor, rows } => {
-                let (channel, session) = (&mut self.channel, &mut self.session);
-                return fetch_in_parts(channel, session, name, cursor, rows, rows_max, &interrupts).await;
-            }
-            // a query that was sent to its end has no more rows
-            PortalState::Finished(tag) => {
-                portal.state = PortalState::Finished(tag);
-                reply::command_complete(&mut self.channel.output, row_tag(tag, 0));
-                return Ok(());
-            }
-            PortalState::Done => return Err(cannot_run(name)),
-            PortalState::Ready => {
-                let executed = interrupts.guard(&mut self.channel, self.session.execute_portal(name)).await?;
-                match executed {
-                    None => {
-                        self.session.portal(name)?.state = PortalState::Ready;
-                        reply::empty_query(&mut self.channel.output);
-                        return Ok(());
-                    }
-                    Some(Executed::Done { tag, notice }) => {
-                        if let Some(notice) = notice {
-                            reply::report(&mut self.channel.output, &notice);
-                        }
-                        reply::command_complete(&mut self.channel.output, tag);
-                        self.report_settings();
-                        return Ok(());
-                    }
-                    Some(Executed::Fetch { cursor, rows }) => {
-                        let columns = self.session.cursor(&cursor)?.prepared.description.columns.clone();
-                        if let Some(columns) = columns {
-                            check_unchanged(&prepared, &columns)?;
-                        }
-                        let (channel, session) = (&mut self.channel, &mut self.session);
-                        return fetch_in_parts(channel, session, name, cursor, rows, rows_max, &interrupts).await;
-                    }
-                    Some(Executed::Rows(mut rows)) => {
-                        if let Some(notice) = rows.notice.take() {
-                            reply::report(&mut self.channel.output, &notice);
-                        }
-                        check_unchanged(&prepared, &rows.schema)?;
-                        (rows, None)
-                    }
-                }
-            }
-        };
-        let encoder = encoder(&self.session, &result, &formats)?;
-        let sent = rows::send(&mut self.channel, &mut result, &mut rest, &encoder, rows_max, &interrupts).await?;
-        // COMMIT inside the same statement cannot happen, so the portal is still there
-        let portal = self.session.portal(name)?;
-        if sent.suspended {
-            reply::portal_suspended(&mut self.channel.output);
-            portal.state = PortalState::Suspended { rows: result, rest };
-        } else {
-            reply::command_complete(&mut self.channel.output, row_tag(result.tag, sent.rows));
-            portal.state = PortalState::Finished(result.tag);
+        let prepared = Arc::clone(&portal.prepared);
+        let state = std::mem::replace(&mut portal.state, PortalState::Done);
+        if !matches!(state, PortalState::Ready) {
+            self.session.check_not_failed()?;
         }
-        Ok(())
+        let (channel, session) = (&mut self.channel, &mut self.session);
+        match state {
+            PortalState::Open(cursor) => send_part(channel, session, name, cursor, rows_max, &interrupts).await,
+            PortalState::Fetching { cursor, run } => {
+                fetch_part(channel, session, name, cursor, run, rows_max, &interrupts).await
+            }
+            // a FETCH that was sent to its end has no more rows
+            PortalState::Finished(tag) => {
+                session.portal(name)?.state = PortalState::Finished(tag);
+                reply::command_complete(&mut channel.output, row_tag(tag, 0));
+                Ok(())
+            }
+            PortalState::Done => Err(cannot_run(name)),
+            PortalState::Ready => match interrupts.guard(channel, session.execute_portal(name)).await? {
+                None => {
+                    session.portal(name)?.state = PortalState::Ready;
+                    reply::empty_query(&mut channel.output);
+                    Ok(())
+                }
+                Some(Executed::Done { tag, notice }) => {
+                    if let Some(notice) = notice {
+                        reply::report(&mut channel.output, &notice);
+                    }
+                    reply::command_complete(&mut channel.output, tag);
+                    self.report_settings();
+                    Ok(())
+                }
+                Some(Executed::Copy(rows, format)) => copy(channel, session, rows, format, &interrupts).await,
+                Some(Executed::Fetch { cursor, mut run, moves: true }) => {
+                    let sent = fetch(channel, session, &cursor, &mut run, &[], 0, &interrupts).await?;
+                    reply::command_complete(&mut channel.output, fetch_tag(true, sent, &run));
+                    Ok(())
+                }
+                Some(Executed::Fetch { cursor, run, moves: false }) => {
+                    let columns = session.cursor(&cursor)?.prepared.description.columns.clone();
+                    if let Some(columns) = columns {
+                        check_unchanged(&prepared, &columns)?;
+                    }
+                    fetch_part(channel, session, name, cursor, run, rows_max, &interrupts).await
+                }
+                Some(Executed::Rows(mut rows)) => {
+                    if let Some(notice) = rows.notice.take() {
+                        reply::report(&mut channel.output, &notice);
+                    }
+                    check_unchanged(&prepared, &rows.schema)?;
+                    send_part(channel, session, name, Cursor::streaming(rows), rows_max, &interrupts).await
+                }
+            },
+        }
     }
 }
 
-/// Runs a portal's FETCH, or goes on with it: up to `rows` of the cursor (`None`: all), `rows_max` at a time.
-async fn fetch_in_parts(
+/// Sends rows of a portal, up to `rows_max` of them (0: all). The portal keeps what is left.
+async fn send_part(
     channel: &mut Channel,
     session: &mut Session,
     name: &str,
-    cursor: String,
-    rows: Option<u64>,
+    mut cursor: Cursor,
     rows_max: u64,
     interrupts: &Interrupts<'_>,
 ) -> Result<()> {
     let formats = session.portal(name)?.formats.clone();
-    let suspends = rows_max != 0 && rows.is_none_or(|rows| rows_max <= rows);
-    let wanted = if suspends { Some(rows_max) } else { rows };
-    let sent = fetch(channel, session, &cursor, wanted, &formats, interrupts).await?;
-    let portal = session.portal(name)?;
-    if suspends && sent == rows_max {
+    let mut encoder = rows_encoder(session, &cursor.schema, &formats)?;
+    let mut run = Cursor::forward((rows_max != 0).then_some(rows_max));
+    let rows = (&mut cursor, &mut run);
+    let sent = rows::send(channel, rows, &mut encoder, rows_max, &session.cursor_budget, interrupts).await?;
+    if rows_max != 0 && sent == rows_max {
         reply::portal_suspended(&mut channel.output);
-        portal.state = PortalState::Fetching { cursor, rows: rows.map(|rows| rows - sent) };
     } else {
-        reply::command_complete(&mut channel.output, row_tag(FETCH, sent));
+        reply::command_complete(&mut channel.output, row_tag(cursor.tag, sent));
+    }
+    session.portal(name)?.state = PortalState::Open(cursor);
+    Ok(())
+}
+
+/// Goes on with a portal's FETCH by up to `rows_max` rows (0: all).
+async fn fetch_part(
+    channel: &mut Channel,
+    session: &mut Session,
+    name: &str,
+    cursor: String,
+    mut run: Run,
+    rows_max: u64,
+    interrupts: &Interrupts<'_>,
+) -> Result<()> {
+    let formats = session.portal(name)?.formats.clone();
+    let sent = fetch(channel, session, &cursor, &mut run, &formats, rows_max, interrupts).await?;
+    let portal = session.portal(name)?;
+    if rows_max != 0 && sent == rows_max {
+        reply::portal_suspended(&mut channel.output);
+        portal.state = PortalState::Fetching { cursor, run };
+    } else {
+        reply::command_complete(&mut channel.output, fetch_tag(false, sent, &run));
         portal.state = PortalState::Finished(FETCH);
     }
     Ok(())

@@ -5,12 +5,14 @@ use datafusion::arrow::datatypes::Schema;
 use pgwire::messages::data::{FieldDescription, NoData, ParameterDescription, RowDescription};
 use pgwire::messages::extendedquery::{BindComplete, CloseComplete, ParseComplete, PortalSuspended};
 use pgwire::messages::response::{
-    CommandComplete, EmptyQueryResponse, ErrorResponse, NoticeResponse, ReadyForQuery, TransactionStatus,
+    CommandComplete, EmptyQueryResponse, ErrorResponse, NoticeResponse, NotificationResponse, ReadyForQuery,
+    TransactionStatus,
 };
 use pgwire::messages::startup::{Authentication, BackendKeyData, NegotiateProtocolVersion, ParameterStatus, SecretKey};
 use pgwire::messages::{Message, PgWireBackendMessage};
 
 use crate::error::{Report, Severity};
+use crate::mesh::channels::Notification;
 use crate::pgtype::pg_type;
 use crate::session::Status;
 
@@ -99,6 +101,12 @@ pub fn ready(output: &mut BytesMut, status: Status) {
         Status::Failed => TransactionStatus::Error,
     };
     put(output, &PgWireBackendMessage::ReadyForQuery(ReadyForQuery::new(status)));
+}
+
+pub fn notification(output: &mut BytesMut, notification: Notification) {
+    let Notification { pid, channel, payload } = notification;
+    let response = NotificationResponse::new(pid, without_nul(&channel), without_nul(&payload));
+    put(output, &PgWireBackendMessage::NotificationResponse(response));
 }
 
 pub fn parameter_status(output: &mut BytesMut, name: &str, value: String) {

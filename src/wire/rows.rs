@@ -2,20 +2,23 @@
 //! memory at any moment is one batch and one output buffer, whatever the size of the result.
 
 use std::any::Any;
+use std::ops::Range;
 use std::panic::AssertUnwindSafe;
 use std::pin::pin;
 use std::time::Duration;
 
+use bytes::BytesMut;
 use datafusion::arrow::array::RecordBatch;
-use futures::{FutureExt, StreamExt};
+use futures::FutureExt;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::cancel::Cancel;
 use super::channel::{Channel, WRITE_BYTES};
 use super::encode::RowEncoder;
+use super::encode::copy::CopyEncoder;
 use crate::error::{Error, Result, SqlState};
-use crate::statement::{Rows, from_engine};
+use crate::session::{Budget, Cursor, Run};
 
 /// Rows encoded between two looks at the size of the output: at most this many.
 const ROWS_PER_STEP_MAX: usize = 1_024;
@@ -77,65 +80,47 @@ fn panic_text(panic: &(dyn Any + Send)) -> String {
     format!("a statement panicked: {}", text.unwrap_or_default())
 }
 
-/// How sending ended.
-pub struct Sent {
-    pub rows: u64,
-    /// More rows are left: the limit was reached.
-    pub suspended: bool,
+/// What rows are written as.
+pub enum Encoder {
+    Rows(RowEncoder),
+    Copy(CopyEncoder),
 }
 
-/// Sends up to `rows_max` rows (0: all of them), first those left in `rest`. What stays of the last batch is put there.
+impl Encoder {
+    fn encode(&mut self, batch: &RecordBatch, rows: Range<usize>, out: &mut BytesMut) -> Result<()> {
+        match self {
+            Self::Rows(encoder) => encoder.encode(batch, rows, out),
+            Self::Copy(encoder) => encoder.encode(batch, rows, out),
+        }
+    }
+}
+
+/// Sends the rows of a run, up to `rows_max` of them (0: all), and tells how many there were.
 pub async fn send(
     channel: &mut Channel,
-    rows: &mut Rows,
-    rest: &mut Option<RecordBatch>,
-    encoder: &RowEncoder,
+    (cursor, run): (&mut Cursor, &mut Run),
+    encoder: &mut Encoder,
     rows_max: u64,
+    budget: &Budget,
     interrupts: &Interrupts<'_>,
-) -> Result<Sent> {
+) -> Result<u64> {
     let mut sent = 0;
-    loop {
-        let batch = match rest.take() {
-            Some(batch) => batch,
-            None => match interrupts.guard(channel, next_batch(rows)).await? {
-                Some(batch) => batch,
-                None => return Ok(Sent { rows: sent, suspended: false }),
-            },
-        };
-        if let Some(guard) = &mut rows.guard {
-            guard.check().await?;
-        }
+    while rows_max == 0 || sent < rows_max {
         let wanted = if rows_max == 0 { u64::MAX } else { rows_max - sent };
-        let count = usize::try_from(wanted).unwrap_or(usize::MAX).min(batch.num_rows());
-        send_batch(channel, &batch, count, encoder, interrupts).await?;
-        sent += count as u64;
-        if count < batch.num_rows() {
-            *rest = Some(batch.slice(count, batch.num_rows() - count));
-        }
-        if rows_max != 0 && sent == rows_max {
-            return Ok(Sent { rows: sent, suspended: true });
-        }
+        let Some(batch) = interrupts.guard(channel, cursor.next(run, wanted, budget)).await? else { break };
+        send_batch(channel, &batch, encoder, interrupts).await?;
+        sent += batch.num_rows() as u64;
     }
-}
-
-async fn next_batch(rows: &mut Rows) -> Result<Option<RecordBatch>> {
-    loop {
-        match rows.stream.next().await {
-            None => return Ok(None),
-            Some(Ok(batch)) if batch.num_rows() == 0 => {}
-            Some(Ok(batch)) => return Ok(Some(batch)),
-            Some(Err(error)) => return Err(from_engine(error)),
-        }
-    }
+    Ok(sent)
 }
 
 async fn send_batch(
     channel: &mut Channel,
     batch: &RecordBatch,
-    count: usize,
-    encoder: &RowEncoder,
+    encoder: &mut Encoder,
     interrupts: &Interrupts<'_>,
 ) -> Result<()> {
+    let count = batch.num_rows();
     let (mut from, mut step) = (0, ROWS_FIRST_STEP);
     while from < count {
         let to = (from + step).min(count);
@@ -166,7 +151,6 @@ async fn write(channel: &mut Channel, interrupts: &Interrupts<'_>) -> Result<()>
 mod tests {
     use super::*;
     use crate::wire::channel::Stream;
-    use bytes::BytesMut;
     use tokio::net::{TcpListener, TcpStream};
 
     async fn channel() -> (Channel, TcpStream) {

@@ -225,10 +225,15 @@ fn evened(message: &Message) -> (u8, Vec<u8>) {
     }
 }
 
-/// Rows and errors.
+/// Rows, those of COPY as it writes them, and errors.
 fn lines(answer: &[Message]) -> Vec<String> {
-    let told = answer.iter().map(Message::line).filter(|line| line.starts_with("Row ") || line.starts_with("Error "));
-    told.map(|line| line.strip_prefix("Row ").map_or(line.clone(), str::to_owned)).collect()
+    let told = answer.iter().filter_map(|message| match message.kind {
+        b'd' => Some(String::from_utf8_lossy(&message.body).trim_end_matches('\n').to_owned()),
+        b'D' => message.line().strip_prefix("Row ").map(str::to_owned),
+        b'E' => Some(message.line()),
+        _ => None,
+    });
+    told.collect()
 }
 
 async fn said(client: &mut Client, messages: &[Vec<u8>]) -> Vec<Message> {

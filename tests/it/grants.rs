@@ -386,6 +386,28 @@ async fn a_request_is_approved_by_the_owner() {
 }
 
 #[tokio::test]
+async fn who_decides_and_who_asked_are_told() {
+    let server = serve();
+    let mut analyst = Client::connect(server.address, "marketing_analyst").await;
+    let mut owner = Client::connect(server.address, "sales_owner").await;
+    let mut other = Client::connect(server.address, "finance_analyst").await;
+    for client in [&mut analyst, &mut owner, &mut other] {
+        assert_eq!(client.query("listen access_requests").await, ["Complete LISTEN", "Ready I"]);
+    }
+    let (id, _) = call(&mut analyst, "call request_access('sales.orders', 'campaign return')").await;
+    let news = |status: &str| {
+        format!(
+            "Notification access_requests {{\"product\":\"sales.orders\",\"request_id\":{id},\"status\":\"{status}\"}}"
+        )
+    };
+    assert_eq!(owner.receive().await.unwrap().line(), news("open"));
+    call(&mut owner, &format!("call deny_access({id}, 'ask for the aggregate')")).await;
+    assert_eq!(analyst.receive().await.unwrap().line(), news("denied"));
+    let a_while = std::time::Duration::from_millis(300);
+    assert!(other.is_silent(a_while).await && analyst.is_silent(a_while).await && owner.is_silent(a_while).await);
+}
+
+#[tokio::test]
 async fn what_a_request_may_not_be() {
     let server = serve();
     let mut analyst = Client::connect(server.address, "marketing_analyst").await;
@@ -427,7 +449,7 @@ async fn what_a_request_may_not_be() {
         ("call approve_access((select 1))".to_owned(), "0A000 cannot use subquery in CALL argument"),
         (
             "call request_access('sales.orders', random()::text)".to_owned(),
-            "0A000 an argument of CALL must be constant",
+            "0A000 an argument of CALL or EXECUTE must be constant",
         ),
     ] {
         assert_eq!(analyst.rows(&sql).await, [format!("Error {refused}")], "{sql}");

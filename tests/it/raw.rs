@@ -286,6 +286,21 @@ impl Message {
                 let values: Vec<_> = (0..count).map(|_| value(&mut body)).collect();
                 format!("Row {}", values.join("|"))
             }
+            b'H' => {
+                let (overall, count) = (body.get_u8(), body.get_i16());
+                let codes: Vec<_> = (0..count).map(|_| body.get_i16().to_string()).collect();
+                format!("CopyOut {overall} {}", codes.join(" ")).trim_end().to_owned()
+            }
+            b'd' => match std::str::from_utf8(&body) {
+                Ok(text) if !text.contains('\0') => format!("Data {}", text.escape_debug()),
+                _ => body.iter().fold("Data \\x".to_owned(), |hex, byte| format!("{hex}{byte:02x}")),
+            },
+            b'c' => "CopyDone".to_owned(),
+            b'A' => {
+                body.get_i32();
+                let channel = string(&mut body);
+                format!("Notification {channel} {}", string(&mut body))
+            }
             0 => "closed".to_owned(),
             other => format!("{} {:?}", char::from(other), self.body),
         }

@@ -13,6 +13,7 @@ use futures::StreamExt;
 use super::{text_columns, text_rows};
 use crate::access::lint::{Secured, shown_children};
 use crate::error::Result;
+use crate::statement::shapes::aliases::MARK;
 use crate::statement::{Rows, from_engine};
 
 pub fn schema() -> SchemaRef {
@@ -57,6 +58,8 @@ fn plan_lines(plan: &Arc<dyn ExecutionPlan>, verbose: bool, metrics: bool) -> Ve
             let metrics = metrics.aggregate_by_name().sorted_for_display().timestamps_removed();
             line = format!("{line}, metrics=[{metrics}]");
         }
+        // Columns that share a name are told apart in a way that can be read.
+        let line = line.replace(MARK, "#");
         // An operator may quote text of the statement, and with it line breaks.
         lines.extend(line.lines().map(ToOwned::to_owned));
         waiting.extend(shown_children(node).into_iter().rev().map(|child| (child, depth + 1)));

@@ -1,6 +1,7 @@
 //! Commands that are no queries, one file each.
 
 pub mod call;
+pub mod copy;
 mod expiry;
 pub mod explain;
 mod objects;

@@ -4,8 +4,10 @@
 
 use super::objects::{self, Recording};
 use crate::access::grants::may_grant_on_product;
-use crate::catalog::model::{Product, Role};
+use crate::access::principal::Principal;
+use crate::catalog::model::{Product, ProductId, Role};
 use crate::error::{Error, Result, SqlState};
+use crate::mesh::channels::{ACCESS_REQUESTS, Notification};
 use crate::mesh::grants::{Request, RequestStatus, Verdict, decided, no_request};
 use crate::settings::moment;
 use crate::statement::context::Context;
@@ -42,12 +44,14 @@ pub async fn file(product: Option<&str>, purpose: Option<&str>, context: &Contex
         grant: None,
         detail: Some(format!("request {id}: {purpose}")),
     };
-    let (context, product, purpose) = (context.clone(), product.id.clone(), purpose.to_owned());
+    let (changing, purpose) = ((context.clone(), product.id.clone()), purpose.to_owned());
     let change = async move {
+        let (context, product) = changing;
         objects::record(vec![recording], &context).await?;
         context.mesh.request(id, &product, &context.principal.name, &purpose).await
     };
     objects::to_its_end(change).await?;
+    tell_deciders(id, product, context).await;
     Ok((i64::from(id), RequestStatus::Open.as_str()))
 }
 
@@ -85,12 +89,13 @@ pub async fn decide(id: i64, verdict: Verdict, context: &Context) -> Result<(i64
     };
     let object = request.product_id.clone();
     let recording = Recording { kind, outcome: "allowed", object, grant, detail: Some(detail) };
-    let (number, context) = (request.request_id, context.clone());
+    let (number, changing) = (request.request_id, context.clone());
     let change = async move {
-        objects::record(vec![recording], &context).await?;
-        context.mesh.decide_request(number, &context.principal.name, &verdict).await
+        objects::record(vec![recording], &changing).await?;
+        changing.mesh.decide_request(number, &changing.principal.name, &verdict).await
     };
     let status = objects::to_its_end(change).await?;
+    tell(&request.requested_by, &news(number, &request.product(), status), &request.product(), context).await;
     Ok((id, status.as_str()))
 }
 
@@ -107,6 +112,32 @@ pub fn may_see(request: &Request, context: &Context) -> bool {
 
 fn may_decide(product: &Product, context: &Context) -> bool {
     may_grant_on_product(&context.snapshot.catalog, &context.principal, product)
+}
+
+/// Tells those who may decide on a request and listen.
+async fn tell_deciders(id: u32, product: &Product, context: &Context) {
+    let news = news(id, &product.id, RequestStatus::Open);
+    for user in context.mesh.channels.listening_on(ACCESS_REQUESTS) {
+        let found = context.snapshot.user(&user).map(Principal::from);
+        if found.is_some_and(|found| may_grant_on_product(&context.snapshot.catalog, &found, product)) {
+            tell(&user, &news, &product.id, context).await;
+        }
+    }
+}
+
+/// A user hears of a request as long as it sees it in `data_catalog.access_requests`: while it may discover the product, or
+/// governs.
+async fn tell(user: &str, news: &Notification, product: &ProductId, context: &Context) {
+    let Ok(view) = context.mesh.view(user, None).await else { return };
+    if view.principal.has_role(Role::MeshAdmin) || view.visible.get(product).is_some() {
+        context.mesh.channels.notify(user, news);
+    }
+}
+
+/// Its number, its product and its status: the rest stands in `data_catalog.access_requests`.
+fn news(id: u32, product: &ProductId, status: RequestStatus) -> Notification {
+    let payload = serde_json::json!({"request_id": id, "product": product.0, "status": status.as_str()});
+    Notification { pid: 0, channel: ACCESS_REQUESTS.to_owned(), payload: payload.to_string() }
 }
 
 fn check_decision(request: &Request, verdict: &Verdict, context: &Context) -> Result<()> {

@@ -62,4 +62,5 @@ pub fn catalog_function(name: &str, context: &Context) -> Option<Arc<ScalarUDF>>
         .or_else(|| types::function(name))
         .or_else(|| sleep::function(name))
         .or_else(|| sets::planned(name, context))
+        .or_else(|| super::notify::function(name, context))
 }

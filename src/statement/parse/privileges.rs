@@ -4,13 +4,12 @@
 //! Knows the grammar and which of it can mean anything here; which objects and principals there are, others know.
 
 use datafusion::sql::sqlparser::parser::Parser;
-use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Word};
+use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::near;
+use super::reader::{Reader, is};
 use crate::error::{Error, Result, SqlState};
 
-/// How many objects, and how many grantees, one statement may name.
-const NAMES_MAX: usize = 1_000;
 /// Privileges of PostgreSQL that are none here, on tables and on schemas.
 const WRITING: &[&str] = &["insert", "update", "delete", "truncate", "references", "trigger", "maintain", "create"];
 const OTHERS: &[&str] = &["connect", "temporary", "temp", "execute", "set", "alter"];
@@ -80,16 +79,11 @@ enum Kind {
 /// # Errors
 /// `42601` with the position; `0A000` and `0LP01` for what means nothing here.
 pub(super) fn parse(parser: &mut Parser<'_>, text: &str) -> Result<Privileges> {
-    Reader { parser, text }.statement()
-}
-
-struct Reader<'a, 'p> {
-    parser: &'a mut Parser<'p>,
-    text: &'a str,
+    Reader { parser, text }.privileges_statement()
 }
 
 impl Reader<'_, '_> {
-    fn statement(&mut self) -> Result<Privileges> {
+    fn privileges_statement(&mut self) -> Result<Privileges> {
         let revoke = is(&self.parser.next_token().token, "revoke");
         if revoke && (self.peek_is("grant") || self.peek_is("admin")) && self.nth_is(1, "option") {
             return Err(no_grant_option());
@@ -234,79 +228,6 @@ impl Reader<'_, '_> {
             _ => Err(near(&value, self.text)),
         }
     }
-
-    fn qualified_name(&mut self) -> Result<Vec<String>> {
-        let mut parts = vec![self.name()?];
-        while self.parser.consume_token(&Token::Period) {
-            parts.push(self.name()?);
-        }
-        if parts.len() > 3 {
-            let message = format!("improper qualified name (too many dotted names): {}", parts.join("."));
-            return Err(Error::new(SqlState::SYNTAX_ERROR, message));
-        }
-        Ok(parts)
-    }
-
-    /// An identifier as PostgreSQL folds it.
-    fn name(&mut self) -> Result<String> {
-        let word = self.word()?;
-        Ok(if word.quote_style.is_some() { word.value } else { word.value.to_lowercase() })
-    }
-
-    fn word(&mut self) -> Result<Word> {
-        let next = self.parser.next_token();
-        match next.token {
-            Token::Word(word) => Ok(word),
-            _ => Err(near(&next, self.text)),
-        }
-    }
-
-    fn list<T>(&mut self, mut item: impl FnMut(&mut Self) -> Result<T>) -> Result<Vec<T>> {
-        let mut items = vec![item(self)?];
-        while self.parser.consume_token(&Token::Comma) {
-            if items.len() >= NAMES_MAX {
-                let message = format!("a list in GRANT or REVOKE may have {NAMES_MAX} entries");
-                return Err(Error::new(SqlState::STATEMENT_TOO_COMPLEX, message));
-            }
-            items.push(item(self)?);
-        }
-        Ok(items)
-    }
-
-    fn peek_is(&self, keyword: &str) -> bool {
-        is(&self.parser.peek_token_ref().token, keyword)
-    }
-
-    fn nth_is(&self, nth: usize, keyword: &str) -> bool {
-        is(&self.parser.peek_nth_token(nth).token, keyword)
-    }
-
-    /// Goes past the keyword, if it is next.
-    fn take(&mut self, keyword: &str) -> bool {
-        let found = self.peek_is(keyword);
-        if found {
-            self.parser.advance_token();
-        }
-        found
-    }
-
-    fn expect(&mut self, keyword: &str) -> Result<()> {
-        if self.take(keyword) { Ok(()) } else { Err(self.unexpected()) }
-    }
-
-    fn expect_token(&mut self, token: &Token) -> Result<()> {
-        if self.parser.consume_token(token) { Ok(()) } else { Err(self.unexpected()) }
-    }
-
-    fn unexpected(&mut self) -> Error {
-        let next: TokenWithSpan = self.parser.peek_token();
-        near(&next, self.text)
-    }
-}
-
-/// Whether a token is this keyword, not in quotes.
-pub(super) fn is(token: &Token, keyword: &str) -> bool {
-    matches!(token, Token::Word(word) if word.quote_style.is_none() && word.value.eq_ignore_ascii_case(keyword))
 }
 
 /// Whether the privilege exists on this kind of object.
@@ -344,6 +265,7 @@ fn no_grant_option() -> Error {
 
 #[cfg(test)]
 mod tests {
+    use super::super::reader::NAMES_MAX;
     use super::*;
     use crate::statement::classify::Command;
     use crate::statement::parse::parse;

@@ -56,6 +56,8 @@ pub(super) enum Data<'a> {
     Decimal64(&'a [i64], i8),
     Decimal128(&'a [i128], i8),
     Decimal256(&'a [i256], i8),
+    /// Each value with a scale of its own.
+    Numeric(&'a [i256]),
     Date32(&'a [i32]),
     Date64(&'a [i64]),
     Time32(&'a [i32], TimeUnit),
@@ -189,6 +191,10 @@ impl<'a> Column<'a> {
             Data::Decimal64(values, scale) => numeric::text(i128::from(values[row]), *scale, out),
             Data::Decimal128(values, scale) => numeric::text(values[row], *scale, out),
             Data::Decimal256(values, scale) => numeric::text_256(values[row], *scale, out),
+            Data::Numeric(values) => {
+                let (value, scale) = pgtype::numeric::unpack(values[row]);
+                numeric::text_256(value, scale as i8, out);
+            }
             Data::Date32(values) => temporal::date_text(i64::from(values[row]), out)?,
             Data::Date64(values) => temporal::date_text(values[row].div_euclid(MILLIS_PER_DAY), out)?,
             Data::Time32(values, unit) => temporal::time_text(micros(i64::from(values[row]), *unit, "time")?, out)?,
@@ -244,6 +250,10 @@ impl<'a> Column<'a> {
             Data::Decimal64(values, scale) => numeric::binary(i128::from(values[row]), *scale, out),
             Data::Decimal128(values, scale) => numeric::binary(values[row], *scale, out),
             Data::Decimal256(values, scale) => numeric::binary_256(values[row], *scale, out),
+            Data::Numeric(values) => {
+                let (value, scale) = pgtype::numeric::unpack(values[row]);
+                numeric::binary_256(value, scale as i8, out);
+            }
             Data::Date32(values) => temporal::date_binary(i64::from(values[row]), out)?,
             Data::Date64(values) => temporal::date_binary(values[row].div_euclid(MILLIS_PER_DAY), out)?,
             Data::Time32(values, unit) => temporal::time_binary(micros(i64::from(values[row]), *unit, "time")?, out)?,
@@ -326,6 +336,7 @@ impl<'a> Column<'a> {
             | Data::Decimal64(..)
             | Data::Decimal128(..)
             | Data::Decimal256(..)
+            | Data::Numeric(_)
             | Data::Oid(_)
             | Data::Time32(..)
             | Data::Time64(..) => true,
@@ -439,6 +450,7 @@ fn data(array: &ArrayRef) -> Result<Data<'_>> {
         DataType::Decimal32(_, scale) => Data::Decimal32(primitive::<Decimal32Type>(array), *scale),
         DataType::Decimal64(_, scale) => Data::Decimal64(primitive::<Decimal64Type>(array), *scale),
         DataType::Decimal128(_, scale) => Data::Decimal128(primitive::<Decimal128Type>(array), *scale),
+        any if pgtype::numeric::is_any(any) => Data::Numeric(primitive::<Decimal256Type>(array)),
         DataType::Decimal256(_, scale) => Data::Decimal256(primitive::<Decimal256Type>(array), *scale),
         DataType::Date32 => Data::Date32(primitive::<Date32Type>(array)),
         DataType::Date64 => Data::Date64(primitive::<Date64Type>(array)),

@@ -130,7 +130,8 @@ pub(super) fn value(column: &Column<'_>, row: usize, options: &EncodeOptions, ou
         | Data::Decimal32(..)
         | Data::Decimal64(..)
         | Data::Decimal128(..)
-        | Data::Decimal256(..) => column.text(row, options, out)?,
+        | Data::Decimal256(..)
+        | Data::Numeric(_) => column.text(row, options, out)?,
         // JSON numbers have no width
         Data::UInt64(values) => number::unsigned(values[row], out),
         Data::Float16(values) => number::float_json(values[row].to_f32(), options.extra_float_digits, out),

@@ -14,7 +14,7 @@ from pathlib import Path
 from differences import compare
 
 HERE = Path(__file__).parent
-SECONDS_MAX = 180
+SECONDS_MAX = {True: 180, False: 900}  # fast, and not
 USER = "sales_analyst"
 # 15.18 (Debian …), PostgreSQL 15.18 on …
 VERSION = re.compile(r"\b15\.\d+ \([^)]*\)|PostgreSQL 15\.\d+[^\n']*|\b1500\d\d\b")
@@ -33,6 +33,15 @@ class Client:
 
 
 def clients():
+    return [client for client in listed() if client.name != "-"]
+
+
+def tables():
+    """What the tables of the mesh are written with."""
+    return next(client for client in listed() if client.name == "-")
+
+
+def listed():
     found = []
     for line in (HERE / "clients.txt").read_text().splitlines():
         if line.strip() and not line.startswith("#"):
@@ -73,16 +82,22 @@ def run(client, folder, server, postgres):
     elif kind == ".java":
         command = ["java", "-cp", os.environ.get("PGJDBC_JAR", "/usr/share/java/postgresql.jar"), client.program]
     else:
-        command = [folder / "venv/bin/python", client.program]
+        command = [folder / environment_of(client) / "bin/python", client.program]
     try:
         done = subprocess.run(
             [str(part) for part in command], env=environment, stdin=subprocess.DEVNULL, cwd=client.program.parent,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=SECONDS_MAX,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=SECONDS_MAX[client.fast],
         )
         text = done.stdout.decode(errors="replace")
         return text if done.returncode == 0 else f"{text}\nexit code {done.returncode}\n"
     except subprocess.TimeoutExpired as late:
-        return (late.stdout or b"").decode(errors="replace") + f"\nnot done after {SECONDS_MAX} s\n"
+        return (late.stdout or b"").decode(errors="replace") + f"\nnot done after {late.timeout} s\n"
+
+
+def environment_of(client):
+    """`pip@NAME:` packages have a virtual environment of their own."""
+    kinds = [package.split(":", 1)[0] for package in client.packages]
+    return next((kind.split("@")[1] for kind in kinds if kind.startswith("pip@")), "venv")
 
 
 def sections(text, server):
@@ -108,33 +123,34 @@ def there(package, folder):
         return (folder / "node_modules" / name.rsplit("@", 1)[0]).is_dir()
     if kind == "apt":
         return bool(glob.glob(name.split("=", 1)[1]))
-    module = re.split(r"[\[=]", name)[0].replace("-", "_")
-    return any((folder / "venv/lib").glob(f"python3*/site-packages/{module}-*.dist-info"))
+    module = re.split(r"[\[=]", name)[0].replace("-", "_").lower()
+    found = (folder / (kind.partition("@")[2] or "venv") / "lib").glob("python3*/site-packages/*.dist-info")
+    return any(path.name.lower().replace("-", "_").startswith(f"{module}_") for path in found)
 
 
 def install(chosen, folder):
     """Everything that the clients need, by their registries' ordinary clients."""
-    wanted = {kind: [] for kind in ("apt", "pip", "npm")}
+    wanted = {}
     for client in chosen:
         for package in missing(client, folder):
             kind, name = package.split(":", 1)
-            name = name.split("=")[0] if kind == "apt" else name
-            if name not in wanted[kind]:
-                wanted[kind].append(name)
-    if wanted["apt"]:
-        sudo = [] if os.getuid() == 0 else ["sudo", "-n"]
-        environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        subprocess.run([*sudo, "apt-get", "update", "-qq"], check=False)
-        install_ = [*sudo, "apt-get", "install", "-y", "-qq", "--no-install-recommends", *wanted["apt"]]
-        subprocess.run(install_, env=environment, stdout=subprocess.DEVNULL, check=False)
-    if wanted["pip"]:
-        python = folder / "venv/bin/python"
-        if not python.exists():
-            subprocess.run(["python3", "-m", "venv", folder / "venv"], check=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", "--disable-pip-version-check", *wanted["pip"]], check=False)
-    if wanted["npm"]:
-        command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), *wanted["npm"]]
-        subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
+            wanted.setdefault(kind, {})[name.split("=")[0] if kind == "apt" else name] = True
+    for kind, names in wanted.items():
+        if kind == "apt":
+            sudo = [] if os.getuid() == 0 else ["sudo", "-n"]
+            environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+            subprocess.run([*sudo, "apt-get", "update", "-qq"], check=False)
+            command = [*sudo, "apt-get", "install", "-y", "-qq", "--no-install-recommends", *names]
+            subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=False)
+        elif kind == "npm":
+            command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(folder), *names]
+            subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
+        else:
+            environment = folder / (kind.partition("@")[2] or "venv")
+            if not (environment / "bin/python").exists():
+                subprocess.run(["python3", "-m", "venv", environment], check=True)
+            command = [environment / "bin/python", "-m", "pip", "install", "-q", "--disable-pip-version-check", *names]
+            subprocess.run(command, check=False)
     for client in chosen:
         lacking = missing(client, folder)
         if lacking:

@@ -49,6 +49,25 @@ pub fn tables(context: &Context, part: Part) -> Result<RecordBatch> {
         .finish()
 }
 
+/// `pg_stat_all_tables`: which tables there are. How they are used is nobody's to see.
+pub fn all_table_statistics(context: &Context, part: Part) -> Result<RecordBatch> {
+    statistics("pg_stat_all_tables", context, part)
+}
+
+pub fn table_statistics(context: &Context, part: Part) -> Result<RecordBatch> {
+    statistics("pg_stat_user_tables", context, part)
+}
+
+fn statistics(view: &str, context: &Context, part: Part) -> Result<RecordBatch> {
+    let mut relations = objects::relations(context, part)?;
+    relations.retain(|relation| relation.kind() == 'r');
+    Filled::catalog(view, relations.len())?
+        .oids("relid", relations.iter().map(|relation| relation.oid))
+        .texts("schemaname", relations.iter().map(|relation| Some(&relation.schema)))
+        .texts("relname", relations.iter().map(|relation| Some(relation.name)))
+        .finish()
+}
+
 pub fn views(context: &Context, part: Part) -> Result<RecordBatch> {
     let own = own('v', part);
     let mut relations = objects::relations(context, part)?;

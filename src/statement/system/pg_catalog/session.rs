@@ -80,6 +80,15 @@ pub fn activity(context: &Context, _: Part) -> Result<RecordBatch> {
         .finish()
 }
 
+/// `pg_stat_gssapi`: nobody logs in that way.
+pub fn gssapi(context: &Context, _: Part) -> Result<RecordBatch> {
+    Filled::catalog("pg_stat_gssapi", 1)?
+        .int4s("pid", [Some(context.facts.pid)])
+        .all("gss_authenticated", "f")
+        .all("encrypted", "f")
+        .finish()
+}
+
 /// `pg_database`: the mesh.
 pub fn databases(context: &Context, _: Part) -> Result<RecordBatch> {
     Filled::catalog("pg_database", 1)?

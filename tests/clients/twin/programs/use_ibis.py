@@ -23,7 +23,7 @@ EXPRESSIONS = {
     "dates": lambda: orders.select(orders.id, month=orders.day.truncate("M"), weekday=orders.day.day_of_week.index(), hour=orders.at.hour()).order_by("id"),
     "strings": lambda: clubs.select(clubs.id, up=clubs.name.upper(), first=clubs.name.substr(0, 2), n=clubs.name.length()).order_by("id"),
     "arrays": lambda: orders.select(orders.id, tag=orders.tags.unnest()).order_by("id", "tag"),
-    "sql": lambda: db.sql("SELECT id, amount FROM sales.orders WHERE id < 3 ORDER BY id"),
+    "sql": lambda: db.sql("SELECT id, amount FROM sales.orders WHERE id < 3").order_by("id"),
 }
 for name, expression in EXPRESSIONS.items():
     with section(name):

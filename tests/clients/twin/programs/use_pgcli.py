@@ -20,7 +20,6 @@ for name, ask in {
     "view definition": lambda: [executor.view_definition("pg_catalog.pg_tables")],
     "function definition": lambda: [executor.function_definition("pg_catalog.now")],
     "socket and host": lambda: [executor.user, executor.dbname, executor.short_host == HOST],
-    "is superuser": lambda: [executor.is_superuser()],
 }.items():
     with section(name):
         for found in sorted(str(item) for item in ask()):

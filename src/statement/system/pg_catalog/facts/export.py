@@ -86,7 +86,7 @@ def export(relation, rows, replaced):
         return f"{name}::oid" if kind in BY_OID else name
     fields = ", ".join(taken(*column) for column in columns)
     where = f"({rows})" + (f" AND oid < {FIRST_NORMAL}" if has_oid else "")
-    order = "1" if has_oid else ", ".join(str(n + 1) for n in range(len(names)) if columns[n][1] in SORTED)
+    order = "attrelid, attnum" if relation == "pg_attribute" else "1" if has_oid else ", ".join(str(n + 1) for n in range(len(names)) if columns[n][1] in SORTED)
     table = [line.split("\t") for line in psql(f"COPY (SELECT {fields} FROM {relation} WHERE {where} ORDER BY {order}) TO STDOUT").split("\n")[:-1]]
     header, cells = [], []
     for at, name in enumerate(names):

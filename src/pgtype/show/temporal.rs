@@ -24,7 +24,7 @@ const TIMESTAMP_END: i64 = 9_223_371_331_200_000_000;
 
 /// How a moment is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Style {
+pub enum Style {
     /// `2024-01-31 12:00:00+01`, what a column shows.
     Iso,
     /// `2024-01-31T12:00:00+01:00`, what `to_jsonb` writes.
@@ -35,7 +35,7 @@ type Text = Stack<64>;
 
 /// A date in days since 1970.
 #[inline]
-pub(super) fn date_text(days: i64, out: &mut BytesMut) -> Result<()> {
+pub fn date_text(days: i64, out: &mut BytesMut) -> Result<()> {
     let mut text = Text::new();
     let before_christ = push_date(checked_date(days)?, &mut text);
     push_era(before_christ, &mut text);
@@ -44,14 +44,14 @@ pub(super) fn date_text(days: i64, out: &mut BytesMut) -> Result<()> {
 }
 
 #[inline]
-pub(super) fn date_binary(days: i64, out: &mut BytesMut) -> Result<()> {
+pub fn date_binary(days: i64, out: &mut BytesMut) -> Result<()> {
     out.put_i32((checked_date(days)? - EPOCH_DAYS) as i32);
     Ok(())
 }
 
 /// A time of day in microseconds.
 #[inline]
-pub(super) fn time_text(micros: i64, out: &mut BytesMut) -> Result<()> {
+pub fn time_text(micros: i64, out: &mut BytesMut) -> Result<()> {
     let mut text = Text::new();
     push_clock(checked_time(micros)?, &mut text);
     out.extend_from_slice(text.as_bytes());
@@ -59,14 +59,14 @@ pub(super) fn time_text(micros: i64, out: &mut BytesMut) -> Result<()> {
 }
 
 #[inline]
-pub(super) fn time_binary(micros: i64, out: &mut BytesMut) -> Result<()> {
+pub fn time_binary(micros: i64, out: &mut BytesMut) -> Result<()> {
     out.put_i64(checked_time(micros)?);
     Ok(())
 }
 
 /// A moment in microseconds since 1970; with a zone it is an instant and shown there, without one a clock reading.
 #[inline]
-pub(super) fn timestamp_text(micros: i64, zone: Option<&TimeZone>, style: Style, out: &mut BytesMut) -> Result<()> {
+pub fn timestamp_text(micros: i64, zone: Option<&TimeZone>, style: Style, out: &mut BytesMut) -> Result<()> {
     since_2000(micros)?;
     let offset = zone.map(|zone| zone.offset_seconds(micros));
     // near the ends of 64 bits a shift would overflow, so the offset moves the clock, not the instant
@@ -85,28 +85,28 @@ pub(super) fn timestamp_text(micros: i64, zone: Option<&TimeZone>, style: Style,
 }
 
 #[inline]
-pub(super) fn timestamp_binary(micros: i64, out: &mut BytesMut) -> Result<()> {
+pub fn timestamp_binary(micros: i64, out: &mut BytesMut) -> Result<()> {
     out.put_i64(since_2000(micros)?);
     Ok(())
 }
 
 /// An interval as PostgreSQL's `interval` keeps it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Interval {
-    pub(super) months: i32,
-    pub(super) days: i32,
-    pub(super) micros: i64,
+pub struct Interval {
+    pub months: i32,
+    pub days: i32,
+    pub micros: i64,
 }
 
 impl Interval {
-    pub(super) fn binary(self, out: &mut BytesMut) {
+    pub fn binary(self, out: &mut BytesMut) {
         out.put_i64(self.micros);
         out.put_i32(self.days);
         out.put_i32(self.months);
     }
 
     /// `IntervalStyle = postgres`: `1 year 2 mons -3 days +04:05:06`.
-    pub(super) fn text(self, out: &mut BytesMut) {
+    pub fn text(self, out: &mut BytesMut) {
         let mut text = Stack::<96>::new();
         let mut after_negative = false;
         for (value, unit) in
@@ -143,7 +143,7 @@ impl Interval {
 
 /// Microseconds in a count of any unit, or `None` when they do not fit.
 #[inline]
-pub(super) fn micros(value: i64, unit: TimeUnit) -> Option<i64> {
+pub fn micros(value: i64, unit: TimeUnit) -> Option<i64> {
     match unit {
         TimeUnit::Second => value.checked_mul(MICROS_PER_SECOND),
         TimeUnit::Millisecond => value.checked_mul(1000),
@@ -154,7 +154,7 @@ pub(super) fn micros(value: i64, unit: TimeUnit) -> Option<i64> {
 
 /// The refusal of a moment that PostgreSQL's type cannot hold.
 #[cold]
-pub(super) fn out_of_range(what: &'static str) -> Error {
+pub fn out_of_range(what: &'static str) -> Error {
     Error::new(SqlState::DATETIME_FIELD_OVERFLOW, format!("{what} out of range"))
 }
 
@@ -178,7 +178,7 @@ fn since_2000(micros: i64) -> Result<i64> {
 
 /// Year, month and day of a day since 1970 in the proleptic Gregorian calendar, 0 being the year 1 BC.
 #[inline]
-pub(super) fn civil(days: i64) -> (i64, u64, u64) {
+pub fn civil(days: i64) -> (i64, u64, u64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);
     let day_of_era = shifted.rem_euclid(146_097);

@@ -21,7 +21,7 @@ const TEN_TO_19: u128 = 10_000_000_000_000_000_000;
 
 /// A scaled integer of at most 128 bits as text.
 #[inline]
-pub(super) fn text(value: i128, scale: i8, out: &mut BytesMut) {
+pub fn text(value: i128, scale: i8, out: &mut BytesMut) {
     match u64::try_from(value.unsigned_abs()) {
         Ok(small) => {
             let mut buffer = [0; 20];
@@ -33,13 +33,13 @@ pub(super) fn text(value: i128, scale: i8, out: &mut BytesMut) {
 }
 
 /// A scaled integer of 256 bits as text.
-pub(super) fn text_256(value: i256, scale: i8, out: &mut BytesMut) {
+pub fn text_256(value: i256, scale: i8, out: &mut BytesMut) {
     text_of_digits(value.is_negative(), digits_256(value).as_bytes(), scale, out);
 }
 
 /// A scaled integer of at most 128 bits in `numeric_send`'s form.
 #[inline]
-pub(super) fn binary(value: i128, scale: i8, out: &mut BytesMut) {
+pub fn binary(value: i128, scale: i8, out: &mut BytesMut) {
     let scale_up = usize::try_from(scale).map(|scale| (GROUP_DIGITS - scale % GROUP_DIGITS) % GROUP_DIGITS);
     let small = u64::try_from(value.unsigned_abs()).ok();
     match (small, scale_up) {
@@ -52,7 +52,7 @@ pub(super) fn binary(value: i128, scale: i8, out: &mut BytesMut) {
 }
 
 /// A scaled integer of 256 bits in `numeric_send`'s form.
-pub(super) fn binary_256(value: i256, scale: i8, out: &mut BytesMut) {
+pub fn binary_256(value: i256, scale: i8, out: &mut BytesMut) {
     binary_of_digits(value.is_negative(), digits_256(value).as_bytes(), scale, out);
 }
 

@@ -59,8 +59,14 @@ const ABBREVIATIONS: [(&str, i32); 20] = [
     ("pdt", -420),
 ];
 
+/// The zone of an abbreviation that is no IANA name.
+pub fn abbreviation(name: &str) -> Option<TimeZone> {
+    let (_, minutes) = ABBREVIATIONS.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
+    chrono::FixedOffset::east_opt(minutes * 60).map(TimeZone::Fixed)
+}
+
 /// `date_in`, in days since 1970.
-pub(super) fn date(text: &str, zone: TimeZone) -> Result<i32> {
+pub fn date(text: &str, zone: TimeZone) -> Result<i32> {
     let fields = Fields::read(text, "date", zone)?;
     let days = fields.days.ok_or_else(|| invalid("date", text))?;
     let days = i32::try_from(days).ok().filter(|days| (DATE_MIN..=DATE_MAX).contains(&i64::from(*days)));
@@ -68,19 +74,19 @@ pub(super) fn date(text: &str, zone: TimeZone) -> Result<i32> {
 }
 
 /// `time_in`, in microseconds since midnight.
-pub(super) fn time(text: &str, zone: TimeZone) -> Result<i64> {
+pub fn time(text: &str, zone: TimeZone) -> Result<i64> {
     let fields = Fields::read(text, "time", zone)?;
     fields.micros.ok_or_else(|| invalid("time", text))
 }
 
 /// `timestamp_in`, in microseconds since 1970; a zone in the text is read and ignored.
-pub(super) fn timestamp(text: &str, zone: TimeZone) -> Result<i64> {
+pub fn timestamp(text: &str, zone: TimeZone) -> Result<i64> {
     let fields = Fields::read(text, "timestamp", zone)?;
     fields.local(text, "timestamp")
 }
 
 /// `timestamptz_in`, in microseconds since 1970 UTC; without a zone in the text the session's counts.
-pub(super) fn timestamptz(text: &str, zone: TimeZone) -> Result<i64> {
+pub fn timestamptz(text: &str, zone: TimeZone) -> Result<i64> {
     let what = "timestamp with time zone";
     let fields = Fields::read(text, what, zone)?;
     let local = fields.local(text, what)?;
@@ -89,7 +95,7 @@ pub(super) fn timestamptz(text: &str, zone: TimeZone) -> Result<i64> {
 }
 
 /// `date_recv`: days since 2000.
-pub(super) fn date_since_2000(days: i32) -> Result<i32> {
+pub fn date_since_2000(days: i32) -> Result<i32> {
     if matches!(days, i32::MIN | i32::MAX) {
         return Err(infinite("date"));
     }
@@ -99,7 +105,7 @@ pub(super) fn date_since_2000(days: i32) -> Result<i32> {
 }
 
 /// `timestamp_recv`: microseconds since 2000.
-pub(super) fn timestamp_since_2000(micros: i64) -> Result<i64> {
+pub fn timestamp_since_2000(micros: i64) -> Result<i64> {
     if matches!(micros, i64::MIN | i64::MAX) {
         return Err(infinite("timestamp"));
     }
@@ -110,7 +116,7 @@ pub(super) fn timestamp_since_2000(micros: i64) -> Result<i64> {
 }
 
 /// `time_recv`: microseconds since midnight.
-pub(super) fn time_of_day(micros: i64) -> Result<i64> {
+pub fn time_of_day(micros: i64) -> Result<i64> {
     if (0..=MICROS_PER_DAY).contains(&micros) {
         return Ok(micros);
     }

@@ -8,7 +8,7 @@ use std::fmt::{self, Write as _};
 use bytes::BytesMut;
 
 /// `00` to `99`, so that two digits cost one division.
-pub(super) const TWO_DIGITS: [u8; 200] = {
+pub const TWO_DIGITS: [u8; 200] = {
     let mut table = [0; 200];
     let mut number = 0;
     while number < 100 {
@@ -29,19 +29,19 @@ const FLOAT_DIGITS: i32 = 6;
 const FIXED_EXPONENT_MIN: i32 = -4;
 
 /// A short text under construction on the stack; what does not fit is an error of its writer's arithmetic and cut off.
-pub(super) struct Stack<const N: usize> {
+pub struct Stack<const N: usize> {
     bytes: [u8; N],
     len: usize,
 }
 
 impl<const N: usize> Stack<N> {
     #[inline]
-    pub(super) fn new() -> Self {
+    pub fn new() -> Self {
         Self { bytes: [0; N], len: 0 }
     }
 
     #[inline]
-    pub(super) fn push(&mut self, byte: u8) {
+    pub fn push(&mut self, byte: u8) {
         if let Some(place) = self.bytes.get_mut(self.len) {
             *place = byte;
             self.len += 1;
@@ -49,7 +49,7 @@ impl<const N: usize> Stack<N> {
     }
 
     #[inline]
-    pub(super) fn push_all(&mut self, bytes: &[u8]) {
+    pub fn push_all(&mut self, bytes: &[u8]) {
         if let Some(place) = self.bytes.get_mut(self.len..self.len + bytes.len()) {
             place.copy_from_slice(bytes);
             self.len += bytes.len();
@@ -58,25 +58,25 @@ impl<const N: usize> Stack<N> {
 
     /// Two digits of a number below 100.
     #[inline]
-    pub(super) fn two(&mut self, number: u64) {
+    pub fn two(&mut self, number: u64) {
         let at = (number % 100) as usize * 2;
         self.push_all(&TWO_DIGITS[at..at + 2]);
     }
 
     #[inline]
-    pub(super) fn unsigned(&mut self, number: u64) {
+    pub fn unsigned(&mut self, number: u64) {
         let mut buffer = [0; 20];
         let start = digits_of(number, &mut buffer);
         self.push_all(&buffer[start..]);
     }
 
     #[inline]
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 
     #[inline]
-    pub(super) fn trim_end(&mut self, byte: u8) {
+    pub fn trim_end(&mut self, byte: u8) {
         while self.len > 0 && self.bytes[self.len - 1] == byte {
             self.len -= 1;
         }
@@ -92,7 +92,7 @@ impl<const N: usize> fmt::Write for Stack<N> {
 
 /// Writes the digits of a number to the end of the buffer and says where they start.
 #[inline]
-pub(super) fn digits_of(mut number: u64, buffer: &mut [u8; 20]) -> usize {
+pub fn digits_of(mut number: u64, buffer: &mut [u8; 20]) -> usize {
     let mut start = buffer.len();
     while number >= 100 {
         let at = (number % 100) as usize * 2;
@@ -113,7 +113,7 @@ pub(super) fn digits_of(mut number: u64, buffer: &mut [u8; 20]) -> usize {
 
 /// A signed integer, as `int8out` prints it.
 #[inline]
-pub(super) fn signed(number: i64, out: &mut BytesMut) {
+pub fn signed(number: i64, out: &mut BytesMut) {
     let mut buffer = [0; 20];
     let mut start = digits_of(number.unsigned_abs(), &mut buffer);
     // -9223372036854775808 has 19 digits, so the sign always has a place
@@ -126,14 +126,14 @@ pub(super) fn signed(number: i64, out: &mut BytesMut) {
 
 /// An unsigned integer.
 #[inline]
-pub(super) fn unsigned(number: u64, out: &mut BytesMut) {
+pub fn unsigned(number: u64, out: &mut BytesMut) {
     let mut buffer = [0; 20];
     let start = digits_of(number, &mut buffer);
     out.extend_from_slice(&buffer[start..]);
 }
 
 /// A double as `float8out` prints it under `extra_float_digits`.
-pub(super) fn double(value: f64, extra_float_digits: i8, out: &mut BytesMut) {
+pub fn double(value: f64, extra_float_digits: i8, out: &mut BytesMut) {
     if let Some(word) = special(value) {
         return out.extend_from_slice(word);
     }
@@ -144,7 +144,7 @@ pub(super) fn double(value: f64, extra_float_digits: i8, out: &mut BytesMut) {
 }
 
 /// A float as `float4out` prints it under `extra_float_digits`.
-pub(super) fn float(value: f32, extra_float_digits: i8, out: &mut BytesMut) {
+pub fn float(value: f32, extra_float_digits: i8, out: &mut BytesMut) {
     if let Some(word) = special(f64::from(value)) {
         return out.extend_from_slice(word);
     }
@@ -155,7 +155,7 @@ pub(super) fn float(value: f32, extra_float_digits: i8, out: &mut BytesMut) {
 }
 
 /// A double as a JSON number, which `jsonb` keeps as `numeric`: no exponent, no negative zero, `NaN` as a string.
-pub(super) fn double_json(value: f64, extra_float_digits: i8, out: &mut BytesMut) {
+pub fn double_json(value: f64, extra_float_digits: i8, out: &mut BytesMut) {
     if let Some(word) = special(value) {
         return json_word(word, out);
     }
@@ -168,7 +168,7 @@ pub(super) fn double_json(value: f64, extra_float_digits: i8, out: &mut BytesMut
 }
 
 /// A float as a JSON number; see [`double_json`].
-pub(super) fn float_json(value: f32, extra_float_digits: i8, out: &mut BytesMut) {
+pub fn float_json(value: f32, extra_float_digits: i8, out: &mut BytesMut) {
     if let Some(word) = special(f64::from(value)) {
         return json_word(word, out);
     }

@@ -20,7 +20,7 @@ enum Unit {
 /// Reads an interval into months, days and microseconds.
 ///
 /// Errors: `22007` for a text that is none, `22008` for a field that does not fit.
-pub(super) fn parse(text: &str) -> Result<(i32, i32, i64)> {
+pub fn parse(text: &str) -> Result<(i32, i32, i64)> {
     let mut sum = Sum { text, months: 0, days: 0, micros: 0, seen: 0 };
     let lower = super::trim(text).to_ascii_lowercase();
     match lower.strip_prefix('p') {

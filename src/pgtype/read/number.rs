@@ -12,7 +12,7 @@ use super::{exact, insufficient, invalid, malformed, trim};
 use crate::error::{Error, Result, SqlState};
 
 /// Digits of Arrow's widest decimal, and of the one that fits 128 bits.
-pub(super) const DIGITS_MAX: usize = 76;
+pub const DIGITS_MAX: usize = 76;
 const DIGITS_128_MAX: usize = 38;
 /// `numeric_send`'s sign words.
 const NEGATIVE: u16 = 0x4000;
@@ -25,7 +25,7 @@ const GROUP_DIGITS: i64 = 4;
 const GROUP: u16 = 10_000;
 
 /// `int2in`, `int4in`, `int8in`: decimal digits with a sign, blanks around.
-pub(super) fn integer<T: FromStr<Err = std::num::ParseIntError>>(text: &str, type_name: &str) -> Result<T> {
+pub fn integer<T: FromStr<Err = std::num::ParseIntError>>(text: &str, type_name: &str) -> Result<T> {
     trim(text).parse().map_err(|error: std::num::ParseIntError| match error.kind() {
         IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => out_of_range(text, type_name),
         _ => invalid(type_name, text),
@@ -33,7 +33,7 @@ pub(super) fn integer<T: FromStr<Err = std::num::ParseIntError>>(text: &str, typ
 }
 
 /// `oidin`: unsigned, and negative numbers from -2147483648 on wrap around.
-pub(super) fn object_id(text: &str) -> Result<i64> {
+pub fn object_id(text: &str) -> Result<i64> {
     let number: i64 = integer(text, "oid")?;
     match number {
         0..=0xffff_ffff => Ok(number),
@@ -43,14 +43,14 @@ pub(super) fn object_id(text: &str) -> Result<i64> {
 }
 
 /// `float8in`.
-pub(super) fn double(text: &str) -> Result<f64> {
+pub fn double(text: &str) -> Result<f64> {
     let (value, mantissa_is_zero) = floating::<f64>(text, "double precision")?;
     check_float(value.is_infinite(), value == 0.0 && !mantissa_is_zero, text, "double precision")?;
     Ok(value)
 }
 
 /// `float4in`.
-pub(super) fn float(text: &str) -> Result<f32> {
+pub fn float(text: &str) -> Result<f32> {
     let (value, mantissa_is_zero) = floating::<f32>(text, "real")?;
     check_float(value.is_infinite(), value == 0.0 && !mantissa_is_zero, text, "real")?;
     Ok(value)
@@ -75,7 +75,7 @@ fn check_float(infinite: bool, vanished: bool, text: &str, type_name: &str) -> R
 }
 
 /// `numeric_in`: sign, digits, point, exponent.
-pub(super) fn numeric_text(text: &str) -> Result<ScalarValue> {
+pub fn numeric_text(text: &str) -> Result<ScalarValue> {
     let refuse = || invalid("numeric", text);
     let number = trim(text);
     let (negative, unsigned) = match number.strip_prefix('-') {
@@ -105,7 +105,7 @@ pub(super) fn numeric_text(text: &str) -> Result<ScalarValue> {
 }
 
 /// `numeric_recv`.
-pub(super) fn numeric_binary(bytes: &[u8]) -> Result<ScalarValue> {
+pub fn numeric_binary(bytes: &[u8]) -> Result<ScalarValue> {
     let (header, groups) = bytes.split_at_checked(8).ok_or_else(insufficient)?;
     let header: [u8; 8] = exact(header)?;
     let word = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
@@ -183,7 +183,7 @@ fn out_of_range(text: &str, type_name: &str) -> Error {
     Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, message)
 }
 
-pub(super) fn overflow() -> Error {
+pub fn overflow() -> Error {
     Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "value overflows numeric format")
         .detail(format!("A numeric parameter has at most {DIGITS_MAX} digits."))
 }

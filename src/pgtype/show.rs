@@ -1,0 +1,7 @@
+//! Values as PostgreSQL writes them (its `…out` and `…send` functions).
+//!
+//! It owns the forms of numbers and times. It refuses to know Arrow's arrays and messages.
+
+pub mod number;
+pub mod numeric;
+pub mod temporal;

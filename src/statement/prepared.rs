@@ -1,0 +1,47 @@
+//! What PREPARE and EXECUTE say of parameters: their types by name, and their values.
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
+use datafusion::sql::sqlparser::ast::{CastKind, DataType as SqlType, Expr, Value};
+
+use super::bind;
+use super::context::Context;
+use crate::error::Result;
+
+/// The types that PREPARE names; `None` for `unknown`, which leaves a type to be found out.
+///
+/// # Errors
+/// `42704` for a type that there is not.
+pub async fn types(types: Vec<SqlType>, context: &Context) -> Result<Vec<Option<DataType>>> {
+    let is_open =
+        |named: &SqlType| matches!(named, SqlType::Custom(name, _) if name.to_string().eq_ignore_ascii_case("unknown"));
+    let open: Vec<bool> = types.iter().map(is_open).collect();
+    // a NULL cast to a type is planned as that type
+    let typed = types.into_iter().map(|named| {
+        let null = Expr::Value(Value::Null.into());
+        if is_open(&named) {
+            return (null, None);
+        }
+        let expr = Box::new(null);
+        (Expr::Cast { kind: CastKind::Cast, expr, data_type: named, array: false, format: None }, None)
+    });
+    let (typed, planning) = (typed.collect(), context.clone());
+    let planned = async move { bind::arguments(typed, Vec::new(), &planning) };
+    let bound = context.mesh.engine.plan(Box::pin(planned)).await?;
+    let found = bound.plan.schema().fields().iter().map(|field| field.data_type().clone());
+    Ok(found.zip(open).map(|(found, open)| (!open).then_some(found)).collect())
+}
+
+/// The values of EXECUTE's arguments, each of the type beside it.
+///
+/// # Errors
+/// What evaluating them gives; `0A000` for one that is not constant.
+pub async fn arguments(arguments: Vec<Expr>, types: Vec<DataType>, context: &Context) -> Result<Vec<ScalarValue>> {
+    if arguments.is_empty() {
+        return Ok(Vec::new());
+    }
+    let typed = arguments.into_iter().zip(types.into_iter().map(Some)).collect();
+    let planning = context.clone();
+    let evaluated = async move { bind::constants(bind::arguments(typed, Vec::new(), &planning)?, &[], &planning) };
+    context.mesh.engine.plan(Box::pin(evaluated)).await
+}
