@@ -29,6 +29,7 @@ mod patterns;
 pub mod prepared;
 mod quantified;
 mod run;
+mod sets;
 mod shapes;
 mod sized;
 mod sort_keys;
