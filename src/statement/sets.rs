@@ -419,7 +419,7 @@ impl RelationPlanner for InFrom {
         let table = table.unwrap_or_else(|| calls.first().map_or_else(String::new, |call| call.name.clone()));
         let plan = match self.series(&calls, with_ordinality)? {
             Some(plan) => named(plan, &names)?,
-            None => unnest(calls, with_ordinality, &names)?,
+            None => unnest(&calls, with_ordinality, &names)?,
         };
         let plan = LogicalPlanBuilder::from(plan).alias(TableReference::bare(table))?.build()?;
         Ok(RelationPlanning::Planned(Box::new(PlannedRelation::new(plan, None))))
@@ -510,7 +510,7 @@ fn named(plan: LogicalPlan, names: &[String]) -> EngineResult<LogicalPlan> {
 }
 
 /// Row by row what the calls return side by side, the shorter ones filled up with NULL.
-fn unnest(calls: Vec<Call>, with_ordinality: bool, names: &[String]) -> EngineResult<LogicalPlan> {
+fn unnest(calls: &[Call], with_ordinality: bool, names: &[String]) -> EngineResult<LogicalPlan> {
     let place = |index: usize| format!("rows {index}");
     let mut lists: Vec<Expr> = Vec::with_capacity(calls.len() + 1);
     let all: Vec<Expr> = calls.iter().map(|call| call.rows.clone()).collect();

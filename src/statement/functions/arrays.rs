@@ -222,9 +222,10 @@ impl ScalarUDFImpl for ArrayFunction {
 }
 
 fn list(arrays: &[ArrayRef]) -> EngineResult<&ListArray> {
-    match arrays.first().and_then(|array| array.as_list_opt::<i32>()) {
-        Some(list) => Ok(list),
-        None => exec_err!("an array function was planned for other arguments"),
+    if let Some(list) = arrays.first().and_then(|array| array.as_list_opt::<i32>()) {
+        Ok(list)
+    } else {
+        exec_err!("an array function was planned for other arguments")
     }
 }
 
@@ -322,7 +323,7 @@ fn join(arrays: &[ArrayRef], rows: usize) -> EngineResult<ArrayRef> {
     let (level, offsets) = innermost(list);
     let items = texts::of(&level)?;
     let separator = arrays[1].as_string::<i32>();
-    let for_null = arrays.get(2).map(|array| array.as_string::<i32>());
+    let for_null = arrays.get(2).map(AsArray::as_string::<i32>);
     let mut builder = StringBuilder::new();
     for row in 0..rows {
         if list.is_null(row) || separator.is_null(row) {
@@ -354,7 +355,7 @@ pub fn innermost(list: &ListArray) -> (ArrayRef, Vec<usize>) {
 
 /// `string_to_array`: without separator into characters, with an empty one not at all.
 pub fn split(arrays: &[ArrayRef], rows: usize) -> ArrayRef {
-    let texts: Vec<_> = arrays.iter().map(|array| array.as_string::<i32>()).collect();
+    let texts: Vec<_> = arrays.iter().map(AsArray::as_string::<i32>).collect();
     let value = |argument: usize, row: usize| {
         texts.get(argument).and_then(|texts| (!texts.is_null(row)).then(|| texts.value(row)))
     };

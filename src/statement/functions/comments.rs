@@ -17,10 +17,13 @@ pub const FUNCTIONS: &[Spec] = &[
     Spec::new("shobj_description", &[&[Arg::Oid, Arg::Text]], Returns::Text, shared),
 ];
 
-/// Descriptions of PostgreSQL's own objects: object, number of the column, catalog.
-static OWN: LazyLock<HashMap<(u32, i64), Vec<(u32, String)>>> = LazyLock::new(|| {
+/// By object and number of the column: the catalog of the object, and the description.
+type Descriptions = HashMap<(u32, i64), Vec<(u32, String)>>;
+
+/// Descriptions of PostgreSQL's own objects.
+static OWN: LazyLock<Descriptions> = LazyLock::new(|| {
     let cells = Cells::of("pg_description");
-    let mut own: HashMap<(u32, i64), Vec<(u32, String)>> = HashMap::new();
+    let mut own = Descriptions::new();
     for row in 0..cells.len() {
         let number = |column| cells.value(row, column).and_then(|number| number.parse::<u32>().ok());
         if let (Some(object), Some(class), Some(description)) =
@@ -51,7 +54,7 @@ fn object(known: &Known, row: &Row<'_>) -> Result<Value> {
     };
     let of_relation = || known.oids.table(oid).filter(|_| is_of("pg_class"))?.description.map(str::to_owned);
     let of_schema = || {
-        let namespace = is_of("pg_namespace").then(|| known.oids.namespaces()).unwrap_or_default();
+        let namespace = if is_of("pg_namespace") { known.oids.namespaces() } else { Vec::new() };
         namespace.into_iter().find(|namespace| namespace.oid == oid)?.description.map(std::borrow::Cow::into_owned)
     };
     Ok(Value::or_null(own(oid, 0, class).or_else(of_relation).or_else(of_schema), Value::Text))

@@ -3,6 +3,8 @@
 //! PostgreSQL 15, section 9.26.5 "System Catalog Information Functions" (`ruleutils.c`). What the mesh has none of, such
 //! as rules and triggers, is NULL for every OID, as PostgreSQL answers for an OID of nothing.
 
+#![expect(clippy::unnecessary_wraps, reason = "every function of the catalog may fail, and has one form")]
+
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -237,12 +239,11 @@ fn serial_sequence(known: &Known, row: &Row<'_>) -> Result<Value> {
 
 /// The number of a relation's column.
 pub fn column_number(known: &Known, relation: u32, column: &str) -> Option<i16> {
-    let position = match known.oids.table(relation) {
-        Some(table) => table.columns(&known.context).iter().position(|found| found.name == column),
-        None => {
-            let shape = facts::all().find(|shape| shape.oid == relation)?;
-            shape.columns.fields().iter().position(|field| field.name() == column)
-        }
+    let position = if let Some(table) = known.oids.table(relation) {
+        table.columns(&known.context).iter().position(|found| found.name == column)
+    } else {
+        let shape = facts::all().find(|shape| shape.oid == relation)?;
+        shape.columns.fields().iter().position(|field| field.name() == column)
     };
     i16::try_from(position?).ok()?.checked_add(1)
 }

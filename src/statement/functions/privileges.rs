@@ -125,13 +125,11 @@ fn privileges(text: &str, known: &[&'static str]) -> Result<Vec<Privilege>> {
             Some(name) => (name, true),
             None => (upper.as_str(), false),
         };
-        match known.iter().find(|known| **known == name) {
-            Some(name) => found.push(Privilege { name: *name, grantable }),
-            None => {
-                let message = format!("unrecognized privilege type: \"{part}\"");
-                return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message));
-            }
-        }
+        let Some(name) = known.iter().copied().find(|known| *known == name) else {
+            let message = format!("unrecognized privilege type: \"{part}\"");
+            return Err(Error::new(SqlState::INVALID_PARAMETER_VALUE, message));
+        };
+        found.push(Privilege { name, grantable });
     }
     Ok(found)
 }

@@ -4,6 +4,7 @@
 //! `pg_proc` and `pg_operator`, the same for everybody.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use super::super::system::pg_catalog::facts::Cells;
@@ -231,14 +232,14 @@ impl<'a> Proc<'a> {
         let (name, arguments) = (quote::ident(&name), self.arguments(true));
         let mut out = format!("CREATE OR REPLACE {keyword} {}.{name}({arguments})\n", quote::ident(&schema));
         if let Some(result) = self.result() {
-            out += &format!(" RETURNS {result}\n");
+            _ = writeln!(out, " RETURNS {result}");
         }
         let language = match self.text("prolang").as_deref() {
             Some("12") => "internal",
             Some("13") => "c",
             _ => "sql",
         };
-        out += &format!(" LANGUAGE {language}\n");
+        _ = writeln!(out, " LANGUAGE {language}");
         let mut traits = Vec::new();
         if self.text("prokind").as_deref() == Some("w") {
             traits.push("WINDOW".to_owned());
@@ -273,13 +274,13 @@ impl<'a> Proc<'a> {
             traits.push(format!("SUPPORT {}", self.facts.name(support)?.0));
         }
         if !traits.is_empty() {
-            out += &format!(" {}\n", traits.join(" "));
+            _ = writeln!(out, " {}", traits.join(" "));
         }
         // the body of a function in SQL's own syntax is no fact
         let source = self.text("prosrc").filter(|source| !source.is_empty())?;
         match self.text("probin") {
-            Some(library) => out += &format!("AS {}, $function${source}$function$\n", quote::literal(&library)),
-            None => out += &format!("AS $function${source}$function$\n"),
+            Some(library) => _ = writeln!(out, "AS {}, $function${source}$function$", quote::literal(&library)),
+            None => _ = writeln!(out, "AS $function${source}$function$"),
         }
         Some(out)
     }

@@ -173,14 +173,14 @@ fn named(kind: Reg, known: &Known, text: &str) -> Result<u32> {
         Reg::Proc => {
             let names = qualified(text)?;
             let found = in_facts(kind, known, &names)?;
-            one_of(found, || {
+            one_of(&found, || {
                 (format!("function \"{text}\" does not exist"), format!("more than one function named \"{text}\""))
             })
         }
         Reg::Oper => {
             let names = operator_names(text);
             let found = in_facts(kind, known, &names)?;
-            one_of(found, || {
+            one_of(&found, || {
                 (format!("operator does not exist: {text}"), format!("more than one operator named {text}"))
             })
         }
@@ -223,8 +223,8 @@ fn in_facts(kind: Reg, known: &Known, names: &[String]) -> Result<Vec<u32>> {
     Ok(known.path().iter().filter_map(of_schema).find(|found| !found.is_empty()).unwrap_or_default())
 }
 
-fn one_of(found: Vec<u32>, messages: impl FnOnce() -> (String, String)) -> Result<u32> {
-    match found.as_slice() {
+fn one_of(found: &[u32], messages: impl FnOnce() -> (String, String)) -> Result<u32> {
+    match found {
         [only] => Ok(*only),
         [] => Err(Error::new(SqlState::UNDEFINED_FUNCTION, messages().0)),
         _ => Err(Error::new(SqlState::AMBIGUOUS_FUNCTION, messages().1)),
@@ -327,18 +327,17 @@ pub fn type_of_text(known: &Known, text: &str) -> Result<u32> {
         is_array = true;
     }
     let words = without_modifiers(name)?;
-    let found = match in_sql(&words) {
-        Some(name) => types::by_name(name).map(|known| known.oid),
-        None => {
-            let names = qualified(&words)?;
-            let (schema, name) = known.schema_and_name(&names, "type")?;
-            match schema {
-                Some(schema) => {
-                    known.namespace(schema)?;
-                    known.oids.type_oid(schema, name)
-                }
-                None => known.path().iter().find_map(|schema| known.oids.type_oid(schema, name)),
+    let found = if let Some(name) = in_sql(&words) {
+        types::by_name(name).map(|known| known.oid)
+    } else {
+        let names = qualified(&words)?;
+        let (schema, name) = known.schema_and_name(&names, "type")?;
+        match schema {
+            Some(schema) => {
+                known.namespace(schema)?;
+                known.oids.type_oid(schema, name)
             }
+            None => known.path().iter().find_map(|schema| known.oids.type_oid(schema, name)),
         }
     };
     let element = found.ok_or_else(missing)?;
@@ -349,13 +348,11 @@ fn array_of(known: &Known, element: u32) -> Option<u32> {
     if types::by_array(element).is_some() {
         return Some(element);
     }
-    match types::by_oid(element) {
-        Some(found) => Some(found.array).filter(|array| *array != 0),
-        None => {
-            let row = known.oids.type_name(element)?;
-            known.oids.type_oid(&row.schema, &format!("_{}", row.name))
-        }
+    if let Some(found) = types::by_oid(element) {
+        return Some(found.array).filter(|array| *array != 0);
     }
+    let row = known.oids.type_name(element)?;
+    known.oids.type_oid(&row.schema, &format!("_{}", row.name))
 }
 
 /// The words of a type without what stands in parentheses.

@@ -3,6 +3,8 @@
 //! PostgreSQL 15, sections 9.26.1 "Session Information Functions", 9.26.8 "Transaction ID and Snapshot Information
 //! Functions" and 9.27. Nothing a client sends changes what they say about identity.
 
+#![expect(clippy::unnecessary_wraps, reason = "every function of the catalog may fail, and has one form")]
+
 use super::super::system::objects;
 use super::call::{Arg, Returns, Row, Spec, Value};
 use super::known::{Known, existing_path};

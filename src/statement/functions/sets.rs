@@ -15,7 +15,7 @@ use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
 use datafusion::arrow::compute::kernels::numeric::add;
 use datafusion::arrow::compute::{cast, concat};
 use datafusion::arrow::datatypes::{
-    DataType, Field, FieldRef, Fields, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
+    DataType, Decimal128Type, Field, FieldRef, Fields, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
 };
 use datafusion::common::{Result as EngineResult, ScalarValue, exec_err};
 use datafusion::logical_expr::{
@@ -302,9 +302,10 @@ impl ScalarUDFImpl for SetFunction {
 }
 
 fn first_list(arrays: &[ArrayRef]) -> EngineResult<&ListArray> {
-    match arrays.first().and_then(|array| array.as_list_opt::<i32>()) {
-        Some(list) => Ok(list),
-        None => exec_err!("a set-returning function was planned for other arguments"),
+    if let Some(list) = arrays.first().and_then(|array| array.as_list_opt::<i32>()) {
+        Ok(list)
+    } else {
+        exec_err!("a set-returning function was planned for other arguments")
     }
 }
 
@@ -377,7 +378,7 @@ impl Rows {
 fn subscripts(arrays: &[ArrayRef], lower: i32, rows: usize) -> EngineResult<ArrayRef> {
     let list = first_list(arrays)?;
     let dimension = arrays[1].as_primitive::<Int64Type>();
-    let reverse = arrays.get(2).map(|array| array.as_boolean());
+    let reverse = arrays.get(2).map(AsArray::as_boolean);
     let mut numbers: Vec<i32> = Vec::new();
     let mut collected = Rows::new();
     for row in 0..rows {
@@ -405,7 +406,7 @@ fn series(arrays: &[ArrayRef], item: &FieldRef, rows: usize) -> EngineResult<Arr
         DataType::Timestamp(..) => moments(arrays, item, rows),
         data_type => {
             let wide = wide(arrays)?;
-            let numbers = wide.iter().map(|array| array.as_primitive::<datafusion::arrow::datatypes::Decimal128Type>());
+            let numbers = wide.iter().map(AsArray::as_primitive::<Decimal128Type>);
             let numbers: Vec<_> = numbers.collect();
             let one = 10_i128.pow(decimal_scale(data_type).unwrap_or(0).unsigned_abs().into());
             let mut values: Vec<i128> = Vec::new();
@@ -566,7 +567,7 @@ fn granted(known: &Known, list: &ListArray, item: &FieldRef) -> EngineResult<Arr
 struct Ordinality(Signature);
 
 impl ScalarUDFImpl for Ordinality {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "ordinality"
     }
 

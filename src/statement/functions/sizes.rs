@@ -59,7 +59,7 @@ fn pretty(bytes: i64) -> String {
 }
 
 fn half_rounded(size: i128) -> i128 {
-    (size + if size < 0 { -1 } else { 1 }) / 2
+    i128::midpoint(size, if size < 0 { -1 } else { 1 })
 }
 
 /// A text such as `1.5 GB` as a number of bytes.

@@ -30,7 +30,7 @@ pub fn function(name: &str) -> Option<Arc<ScalarUDF>> {
 struct Sleep(Signature);
 
 impl ScalarUDFImpl for Sleep {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "pg_sleep"
     }
 

@@ -124,22 +124,23 @@ mod tests {
     use datafusion::arrow::array::{BooleanArray, Float64Array, Int32Array, ListArray, TimestampMicrosecondArray};
     use datafusion::arrow::datatypes::Int32Type;
 
-    fn written(array: ArrayRef) -> Vec<Option<String>> {
+    fn written(array: impl Array + 'static) -> Vec<Option<String>> {
+        let array: ArrayRef = Arc::new(array);
         of(&array).unwrap().iter().map(|text| text.map(str::to_owned)).collect()
     }
 
     #[test]
     fn values_are_written_as_postgresql_writes_them() {
-        assert_eq!(written(Arc::new(BooleanArray::from(vec![Some(true), None]))), [Some("t".to_owned()), None]);
-        let floats = written(Arc::new(Float64Array::from(vec![1.0, 0.1, 1e15, 1.5e-5, f64::NAN, 1e300])));
+        assert_eq!(written(BooleanArray::from(vec![Some(true), None])), [Some("t".to_owned()), None]);
+        let floats = written(Float64Array::from(vec![1.0, 0.1, 1e15, 1.5e-5, f64::NAN, 1e300]));
         let floats: Vec<_> = floats.into_iter().flatten().collect();
         assert_eq!(floats, ["1", "0.1", "1e+15", "1.5e-05", "NaN", "1e+300"]);
         let moment = TimestampMicrosecondArray::from(vec![1_500_000, 2_000_000]);
-        let moments: Vec<_> = written(Arc::new(moment)).into_iter().flatten().collect();
+        let moments: Vec<_> = written(moment).into_iter().flatten().collect();
         assert_eq!(moments, ["1970-01-01 00:00:01.5", "1970-01-01 00:00:02"]);
         let lists = ListArray::from_iter_primitive::<Int32Type, _, _>(vec![Some(vec![Some(1), None]), None]);
-        assert_eq!(written(Arc::new(lists)), [Some("{1,NULL}".to_owned()), None]);
-        assert_eq!(written(Arc::new(Int32Array::from(vec![7]))), [Some("7".to_owned())]);
+        assert_eq!(written(lists), [Some("{1,NULL}".to_owned()), None]);
+        assert_eq!(written(Int32Array::from(vec![7])), [Some("7".to_owned())]);
         assert_eq!(element("a b"), "\"a b\"");
     }
 }

@@ -23,7 +23,7 @@ pub fn function(name: &str) -> Option<Arc<ScalarUDF>> {
 struct TypeOf(Signature);
 
 impl ScalarUDFImpl for TypeOf {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "pg_typeof"
     }
 
