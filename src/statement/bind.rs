@@ -162,7 +162,7 @@ pub fn arguments(
 pub fn constants(bound: Bound, parameters: &[ScalarValue], context: &Context) -> Result<Vec<ScalarValue>> {
     let bound = Bound { plan: with_parameters(bound.plan, parameters)?, state: bound.state };
     let simplifier = simplifier(&bound.state, context);
-    let plan = run::analyse(&bound, context)?;
+    let plan = run::analyse(&bound)?;
     let value = |column: Expr| match simplifier.simplify(column).map_err(from_engine)?.unalias() {
         Expr::Literal(value, _) => Ok(value),
         _ => Err(Error::unsupported("an argument of CALL or EXECUTE must be constant")),

@@ -3,7 +3,6 @@
 //! PostgreSQL 15, 4.2.9 "Type Casts" and 8.3 "Character Types". Each cast of the statement is looked at once, before types
 //! are made to fit each other; the types that [`super::types`] planned say what is meant.
 
-use std::fmt;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringBuilder};
@@ -17,10 +16,8 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, ExprSchemable, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
-use super::context::Context;
-use super::functions::reg::{reg_in, reg_out};
+use super::arrays;
 use super::types::NUMERIC;
-use super::{arrays, objects};
 use crate::pgtype::{PG_TYPE_KEY, PG_TYPMOD_KEY};
 
 /// The longest name, in bytes (`NAMEDATALEN` less its end).
@@ -29,22 +26,8 @@ const NAME_BYTES_MAX: usize = 63;
 const TYPMOD_HEADER: usize = 4;
 
 /// Gives the casts of a statement PostgreSQL's meaning.
-pub struct Casts {
-    /// Whose objects names stand for.
-    context: Context,
-}
-
-impl Casts {
-    pub fn new(context: &Context) -> Self {
-        Self { context: context.clone() }
-    }
-}
-
-impl fmt::Debug for Casts {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Casts")
-    }
-}
+#[derive(Debug)]
+pub struct Casts;
 
 impl FunctionRewrite for Casts {
     fn name(&self) -> &'static str {
@@ -52,7 +35,7 @@ impl FunctionRewrite for Casts {
     }
 
     fn rewrite(&self, expr: Expr, schema: &DFSchema, _: &ConfigOptions) -> Result<Transformed<Expr>> {
-        let (mut inner, field) = match expr {
+        let (inner, field) = match expr {
             Expr::Cast(Cast { expr: inner, field }) => (inner, field),
             // a list may be long, and to fold each of its numbers by itself would take long
             Expr::InList(mut listed) => {
@@ -61,21 +44,7 @@ impl FunctionRewrite for Casts {
             }
             other => return Ok(Transformed::no(other)),
         };
-        let mut source = inner.to_field(schema)?.1;
-        if let Some(kind) = objects::kind(&source)
-            && field.data_type().is_string()
-        {
-            let name = ScalarFunction::new_udf(reg_out(kind, &self.context), vec![*inner]);
-            inner = Box::new(Expr::ScalarFunction(name));
-            source = inner.to_field(schema)?.1;
-        }
-        if let Some(kind) = objects::kind(&field)
-            && source.data_type().is_string()
-        {
-            let text = if is_declared(&source) { Expr::Cast(Cast::new(inner, DataType::Utf8)) } else { *inner };
-            let oid = Expr::ScalarFunction(ScalarFunction::new_udf(reg_in(kind, &self.context), vec![text]));
-            return Ok(Transformed::yes(Expr::Cast(Cast::new_from_field(Box::new(oid), field))));
-        }
+        let source = inner.to_field(schema)?.1;
         match meant(&inner, &source, &field) {
             Some(Meaning::Array) => Ok(Transformed::yes(call(arrays::reader(field), *inner))),
             Some(Meaning::Fitted(fit)) => {

@@ -23,7 +23,6 @@ mod functions;
 pub mod guard;
 mod limits;
 mod names;
-mod objects;
 pub mod notify;
 pub mod parse;
 mod patterns;
@@ -150,7 +149,7 @@ pub async fn describe(parsed: &Parsed, declared: &[Option<DataType>], context: &
             Returns::Nothing => return Ok(Description { parameters, columns: None }),
         }
         let typed = bind::with_parameters(bound.plan, &typed_nulls(&parameters)?)?;
-        let analysed = run::result(&Bound { plan: typed, state: bound.state }, &planning)?;
+        let analysed = run::analyse(&Bound { plan: typed, state: bound.state })?;
         let columns = result_schema(&query, analysed.schema().as_arrow());
         Ok(Description { parameters, columns: Some(columns) })
     };

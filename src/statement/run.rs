@@ -21,7 +21,6 @@ use super::bind::Bound;
 use super::casts::Casts;
 use super::context::Context;
 use super::fault::from_engine;
-use super::objects;
 use super::sort_keys::SortKeys;
 use super::subqueries::Subqueries;
 use crate::access::lint::{self, Secured};
@@ -33,18 +32,13 @@ use crate::error::Result;
 const BATCHES_AHEAD_MAX: usize = 2;
 
 /// The plan after type coercion: its schema is the result's schema.
-pub fn analyse(bound: &Bound, context: &Context) -> Result<LogicalPlan> {
+pub fn analyse(bound: &Bound) -> Result<LogicalPlan> {
     let options = bound.state.config_options();
     let mut analyzer = bound.state.analyzer().clone();
-    analyzer.add_function_rewrite(Arc::new(Casts::new(context)));
+    analyzer.add_function_rewrite(Arc::new(Casts));
     analyzer.rules.push(Arc::new(Subqueries));
     analyzer.rules.push(Arc::new(SortKeys));
     analyzer.execute_and_check(bound.plan.clone(), options, |_, _| {}).map_err(from_engine)
-}
-
-/// The plan of a statement's result, as the client is given it.
-pub fn result(bound: &Bound, context: &Context) -> Result<LogicalPlan> {
-    objects::shown(analyse(bound, context)?, context).map_err(from_engine)
 }
 
 /// A plan that may run.
@@ -62,7 +56,7 @@ pub async fn secure(bound: &Bound, context: &Context, recorded: bool) -> Result<
     let optimizer = OptimizerContext::new_with_config_options(Arc::clone(state.config_options()))
         .with_query_execution_start_time(context.transaction_started);
     let config = WithFunctions { context: optimizer, state };
-    let analysed = result(bound, context)?;
+    let analysed = analyse(bound)?;
     let meant = analysed.schema().as_arrow().clone();
     let optimised = state.optimizer().optimize(analysed, &config, |_, _| {}).map_err(from_engine)?;
     let recording = if recorded {

@@ -142,7 +142,7 @@ pub async fn define(
             let message = format!("there is no parameter {parameter}");
             return Err(Error::new(SqlState::UNDEFINED_PARAMETER, message));
         }
-        let schema = Arc::clone(run::analyse(&Bound { plan, state }, &planning)?.schema().inner());
+        let schema = Arc::clone(run::analyse(&Bound { plan, state })?.schema().inner());
         if let Some(existing) = &existing {
             same_columns(&existing.schema, &schema)?;
         }
