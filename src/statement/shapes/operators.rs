@@ -140,12 +140,11 @@ fn whole_number(number: &str) -> Option<DataType> {
     }
     match digits.parse::<i64>() {
         Ok(value) if i32::try_from(value).is_ok() => Some(DataType::Int4(None)),
-        Ok(_) => None,
         Err(_) if digits.len() <= DIGITS_MAX => {
             let info = ExactNumberInfo::PrecisionAndScale(digits.len() as u64, 0);
             Some(DataType::Numeric(info))
         }
-        Err(_) => None,
+        Ok(_) | Err(_) => None,
     }
 }
 
