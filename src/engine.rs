@@ -171,6 +171,9 @@ impl Engine {
         }
         let mut state = (*self.base).clone();
         state.config_mut().options_mut().execution.time_zone = Some(time_zone.to_owned());
+        // functions that run see these options
+        let options = Arc::clone(state.config_options());
+        state.execution_props_mut().config_options = Some(options);
         let state = Arc::new(state);
         if states.len() < TIME_ZONES_KEPT_MAX {
             states.insert(time_zone.to_owned(), Arc::clone(&state));

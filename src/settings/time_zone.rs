@@ -4,7 +4,7 @@
 //! Specifications"). It refuses to know how a timestamp is written.
 
 use chrono::{DateTime, Datelike, FixedOffset, Offset, TimeZone as _};
-use chrono_tz::{TZ_VARIANTS, Tz};
+use chrono_tz::{OffsetName as _, TZ_VARIANTS, Tz};
 
 /// A bare number of hours may not leave this range in either direction (PostgreSQL's limit, in hours).
 const OFFSET_HOURS_MAX: i32 = 167;
@@ -89,6 +89,19 @@ impl TimeZone {
             Self::Named(Tz::UTC) => 0,
             Self::Fixed(offset) => offset.local_minus_utc(),
             Self::Named(zone) => named_offset(*zone, utc_micros.div_euclid(MICROS_PER_SECOND)),
+        }
+    }
+
+    /// The abbreviation in use at an instant, such as `CEST`; of a zone without one, its offset.
+    #[must_use]
+    pub fn abbreviation(&self, utc_micros: i64) -> String {
+        let instant = DateTime::from_timestamp(utc_micros.div_euclid(MICROS_PER_SECOND), 0);
+        match (self, instant) {
+            (Self::Named(zone), Some(instant)) => {
+                let offset = zone.offset_from_utc_datetime(&instant.naive_utc());
+                offset.abbreviation().map_or_else(|| offset.fix().to_string(), str::to_owned)
+            }
+            _ => self.name().split('>').next().unwrap_or_default().trim_start_matches('<').to_owned(),
         }
     }
 

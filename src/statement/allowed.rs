@@ -2,7 +2,8 @@
 //!
 //! Left out of the engine's own are those that tell of files or of the engine's types, those that make types PostgreSQL
 //! does not know, and those that panic or take time or memory without bound. A function that makes large values out of
-//! small ones comes behind [`Sized`](super::sized).
+//! small ones comes behind [`Sized`](super::sized). Before all of them come the functions that PostgreSQL has its own way
+//! with ([`postgres`]).
 
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use datafusion::catalog::TableFunction;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
 
-use super::sized;
+use super::{postgres, sized};
 
 /// Scalar functions, by name.
 const SCALAR: &str = " abs acos acosh array_any_value array_append array_cat array_concat array_contains \
@@ -53,11 +54,17 @@ fn is_in(list: &str, name: &str) -> bool {
 }
 
 pub fn scalar(state: &SessionState, name: &str) -> Option<Arc<ScalarUDF>> {
+    if let Some(function) = postgres::scalar(name) {
+        return Some(sized::bounded(&function));
+    }
     let function = is_in(SCALAR, name).then(|| state.scalar_functions().get(name))??;
     Some(sized::bounded(function))
 }
 
 pub fn aggregate(state: &SessionState, name: &str) -> Option<Arc<AggregateUDF>> {
+    if let Some(function) = postgres::aggregate_function(name) {
+        return Some(function);
+    }
     is_in(AGGREGATE, name).then(|| state.aggregate_functions().get(name).cloned())?
 }
 

@@ -33,7 +33,7 @@ use super::functions::{casts, catalog_function};
 use super::travel::{self, Asked, Special};
 use super::types::Types;
 use super::views::{self, View};
-use super::{allowed, limits, parse, patterns, quantified, run, sets, shapes, subqueries, system};
+use super::{allowed, limits, parse, patterns, postgres, quantified, run, sets, shapes, subqueries, system};
 use crate::access::decide::{Access, ReadScope};
 use crate::access::secure::SecuredTable;
 use crate::access::visible::VisibleProduct;
@@ -97,6 +97,7 @@ pub async fn plan(
     };
     let (mut inner, special) = travel::set_apart(inner, text)?;
     sets::set_apart(&mut inner)?;
+    postgres::syntax::rewrite(&mut inner);
     shapes::rewrite(&mut inner, text)?;
     let statement = DfStatement::Statement(Box::new(inner.clone()));
     let (relations, _) = resolve_table_references(&statement, true).map_err(from_engine)?;
@@ -514,7 +515,7 @@ impl ContextProvider for Planner<'_> {
     }
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
-        self.state.expr_planners()
+        postgres::planners()
     }
 
     fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {

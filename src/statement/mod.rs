@@ -26,6 +26,7 @@ mod names;
 pub mod notify;
 pub mod parse;
 mod patterns;
+pub mod postgres;
 pub mod prepared;
 mod quantified;
 mod run;

@@ -104,7 +104,7 @@ impl Types {
             Sql::Uuid => named("uuid", Arrow::Utf8),
             Sql::JSON => named("json", Arrow::Utf8),
             Sql::JSONB => named("jsonb", Arrow::Utf8),
-            Sql::Regclass => named("regclass", Arrow::Int64),
+            Sql::Regclass => return Err(no_objects("regclass")),
             Sql::TsVector => named("tsvector", Arrow::Utf8),
             Sql::TsQuery => named("tsquery", Arrow::Utf8),
             Sql::Array(ArrayElemTypeDef::SquareBracket(element, _) | ArrayElemTypeDef::AngleBracket(element)) => {
@@ -306,6 +306,10 @@ fn numeric(info: &ExactNumberInfo) -> std::result::Result<FieldRef, Error> {
         "numeric(p,s)",
         if digits <= 38 { Arrow::Decimal128(digits, scale) } else { Arrow::Decimal256(digits, scale) },
     ))
+}
+
+fn no_objects(name: &str) -> Error {
+    Error::unsupported(format!("type {name} is not supported"))
 }
 
 fn invalid(message: String) -> Error {

@@ -24,7 +24,7 @@ type Descriptions = HashMap<(u32, i64), Vec<(u32, String)>>;
 static OWN: LazyLock<Descriptions> = LazyLock::new(|| {
     let cells = Cells::of("pg_description");
     let mut own = Descriptions::new();
-    for row in 0..cells.len() {
+    for row in cells.rows() {
         let number = |column| cells.value(row, column).and_then(|number| number.parse::<u32>().ok());
         if let (Some(object), Some(class), Some(description)) =
             (number("objoid"), number("classoid"), cells.value(row, "description"))

@@ -85,7 +85,7 @@ fn own_keys() -> OwnKeys {
     let (index, constraint) = (Cells::of("pg_index"), Cells::of("pg_constraint"));
     let number = |cells: &Cells, row, column| cells.value(row, column).and_then(|n| n.parse::<u32>().ok()).unwrap_or(0);
     let text = |cells: &Cells, row, column| cells.value(row, column).map(Cow::into_owned).unwrap_or_default();
-    let indexes = (0..index.len()).map(|row| {
+    let indexes = index.rows().map(|row| {
         let kind = if text(&index, row, "indisunique") == "t" { 'u' } else { 'i' };
         let columns = vector(&text(&index, row, "indkey"));
         (
@@ -93,7 +93,7 @@ fn own_keys() -> OwnKeys {
             OwnKey { table: number(&index, row, "indrelid"), kind, columns, check: None },
         )
     });
-    let constraints = (0..constraint.len()).map(|row| {
+    let constraints = constraint.rows().map(|row| {
         let key = OwnKey {
             table: number(&constraint, row, "conrelid"),
             kind: text(&constraint, row, "contype").chars().next().unwrap_or('u'),

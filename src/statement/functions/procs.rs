@@ -44,7 +44,7 @@ impl Named {
     fn of(relation: &'static str, name: &'static str, schema: &'static str) -> Self {
         let cells = Cells::of(relation);
         let (mut by_oid, mut by_name) = (HashMap::new(), HashMap::<String, Vec<usize>>::new());
-        for row in 0..cells.len() {
+        for row in cells.rows() {
             if let Some(oid) = cells.value(row, "oid").and_then(|oid| oid.parse().ok()) {
                 by_oid.insert(oid, row);
             }

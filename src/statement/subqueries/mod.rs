@@ -48,6 +48,7 @@ pub struct Subqueries;
 
 impl AnalyzerRule for Subqueries {
     fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
+        crate::apply::begin_plan();
         rewrite(plan, config)
     }
 

@@ -22,9 +22,11 @@ use super::json::{self, Map, Struct};
 use super::lists::{Extents, Lists};
 use super::temporal::{self, Interval, Style};
 use super::variant::Variants;
-use super::{EncodeOptions, declared, number, numeric};
+use super::{EncodeOptions, date_style, declared, interval_style, number, numeric};
 use crate::error::{Error, Result, SqlState};
 use crate::pgtype::{self, oid};
+use crate::settings::date_style::Output;
+use crate::settings::time_zone::TimeZone;
 
 /// `jsonb_send` puts this version before the text.
 const JSONB_VERSION: u8 = 1;
@@ -195,19 +197,19 @@ impl<'a> Column<'a> {
                 let (value, scale) = pgtype::numeric::unpack(values[row]);
                 numeric::text_256(value, scale as i8, out);
             }
-            Data::Date32(values) => temporal::date_text(i64::from(values[row]), out)?,
-            Data::Date64(values) => temporal::date_text(values[row].div_euclid(MILLIS_PER_DAY), out)?,
+            Data::Date32(values) => date_text(i64::from(values[row]), options, out)?,
+            Data::Date64(values) => date_text(values[row].div_euclid(MILLIS_PER_DAY), options, out)?,
             Data::Time32(values, unit) => temporal::time_text(micros(i64::from(values[row]), *unit, "time")?, out)?,
             Data::Time64(values, unit) => temporal::time_text(micros(values[row], *unit, "time")?, out)?,
             Data::Timestamp(values, unit) => {
-                temporal::timestamp_text(micros(values[row], *unit, "timestamp")?, None, Style::Iso, out)?;
+                timestamp_text(micros(values[row], *unit, "timestamp")?, None, options, out)?;
             }
             Data::TimestampTz(values, unit) => {
                 let zone = Some(&options.time_zone);
-                temporal::timestamp_text(micros(values[row], *unit, "timestamp")?, zone, Style::Iso, out)?;
+                timestamp_text(micros(values[row], *unit, "timestamp")?, zone, options, out)?;
             }
             Data::YearMonth(_) | Data::DayTime(_) | Data::MonthDayNano(_) | Data::Duration(..) => {
-                self.interval(row)?.text(out);
+                interval_style::interval(self.interval(row)?, options.interval_style, out);
             }
             Data::Utf8(values) => out.extend_from_slice(values.value(row).as_bytes()),
             Data::LargeUtf8(values) => out.extend_from_slice(values.value(row).as_bytes()),
@@ -359,6 +361,22 @@ impl<'a> Column<'a> {
             _ => return Err(Error::internal("oid asked of another type")),
         };
         number.map_err(|_| Error::new(SqlState::NUMERIC_VALUE_OUT_OF_RANGE, "OID out of range"))
+    }
+}
+
+#[inline]
+fn date_text(days: i64, options: &EncodeOptions, out: &mut BytesMut) -> Result<()> {
+    match options.date_style.output {
+        Output::Iso => temporal::date_text(days, out),
+        _ => date_style::date(days, options.date_style, out),
+    }
+}
+
+#[inline]
+fn timestamp_text(micros: i64, zone: Option<&TimeZone>, options: &EncodeOptions, out: &mut BytesMut) -> Result<()> {
+    match options.date_style.output {
+        Output::Iso => temporal::timestamp_text(micros, zone, Style::Iso, out),
+        _ => date_style::timestamp(micros, zone, options.date_style, out),
     }
 }
 
