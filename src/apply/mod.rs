@@ -19,11 +19,11 @@ mod kept;
 mod plan;
 mod slot;
 
+use std::cell::Cell;
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering as AtomicOrdering};
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -35,6 +35,18 @@ pub use exec::ApplyExec;
 pub use free::{free_columns, lateral};
 pub use kept::{KeptExec, LookupExec};
 pub use plan::{ApplyPlanner, prepare};
+
+thread_local! {
+    /// The number of the next node of the plan that this thread is at.
+    static NEXT: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Begins a plan: its nodes are numbered anew, so that a number tells nothing of other plans.
+///
+/// INVARIANT: all nodes of a plan are made after this, by the same thread and before another plan begins on it.
+pub fn begin_plan() {
+    NEXT.set(0);
+}
 
 /// What becomes of the inner plan's rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Hash)]
@@ -66,8 +78,7 @@ impl Apply {
     /// Applies `inner` to the rows of `input`. Columns of `inner` that refer outside become parameters: of the input where
     /// it has them, and of a query further out where it does not.
     pub fn new(kind: Kind, input: LogicalPlan, inner: LogicalPlan) -> Result<Self> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let id = NEXT.fetch_add(1, AtomicOrdering::Relaxed);
+        let id = NEXT.replace(NEXT.get() + 1);
         let mut values = Vec::new();
         let mut names = Vec::new();
         for (number, (field, column)) in free_columns(&inner)?.into_iter().enumerate() {

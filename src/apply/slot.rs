@@ -71,6 +71,9 @@ impl ScalarUDFImpl for Parameter {
         let Some(value) = self.slot.get(self.number) else {
             return internal_err!("a parameter is read before it has a value");
         };
+        // the value of a list forgets what its field says of the elements
+        let wanted = self.field.data_type();
+        let value = if value.data_type() == *wanted { value } else { value.cast_to(wanted)? };
         Ok(ColumnarValue::Scalar(value))
     }
 }

@@ -175,16 +175,23 @@ fn relations(select: &Select) -> BTreeSet<String> {
 fn column_of_relation(expr: &Expr, relations: &[BTreeSet<String>]) -> Option<Expr> {
     let Expr::CompoundFieldAccess { root, access_chain } = expr else { return None };
     let Expr::Nested(root) = root.as_ref() else { return None };
-    let (Expr::Identifier(relation), [AccessExpr::Dot(Expr::Identifier(column))]) =
-        (root.as_ref(), access_chain.as_slice())
-    else {
+    let (Expr::Identifier(relation), [AccessExpr::Dot(field)]) = (root.as_ref(), access_chain.as_slice()) else {
         return None;
+    };
+    let column = match field {
+        Expr::Identifier(column) => column.clone(),
+        // the name of a field as the planner takes it
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(name) => Ident::with_quote('"', name.clone()),
+            _ => return None,
+        },
+        _ => return None,
     };
     let known = fold(relation);
     relations
         .iter()
         .any(|names| names.contains(&known))
-        .then(|| Expr::CompoundIdentifier(vec![relation.clone(), column.clone()]))
+        .then(|| Expr::CompoundIdentifier(vec![relation.clone(), column]))
 }
 
 /// The entries of a row, or what is none by itself.
