@@ -1,6 +1,6 @@
 //! PostgreSQL's built-in types by name: their OIDs, those of their arrays, and their lengths (`pg_type.dat`).
 
-/// One built-in type that is no array.
+/// One built-in type that is no array; the two vectors are types of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
     /// `pg_type.typname`, for example `int4`.
@@ -24,6 +24,7 @@ pub const KNOWN: &[Known] = &[
     row("name", 19, 1003, 64),
     row("int8", 20, 1016, 8),
     row("int2", 21, 1005, 2),
+    row("int2vector", 22, 1006, -1),
     row("int4", 23, 1007, 4),
     row("regproc", 24, 1008, 4),
     row("text", 25, 1009, -1),
@@ -31,6 +32,7 @@ pub const KNOWN: &[Known] = &[
     row("tid", 27, 1010, 6),
     row("xid", 28, 1011, 4),
     row("cid", 29, 1012, 4),
+    row("oidvector", 30, 1013, -1),
     row("json", 114, 199, -1),
     row("xml", 142, 143, -1),
     row("pg_node_tree", 194, 0, -1),

@@ -387,6 +387,9 @@ mod tests {
         assert_eq!(typmod(oid::VARCHAR, 24), 24);
         assert_eq!((typmod(oid::NUMERIC, 655_366), typmod(oid::NUMERIC, 329_730)), (655_366, 329_730));
         assert_eq!(typmod(1015, 24), 24, "varchar(20)[]");
+        let vectors =
+            [oid::INT2VECTOR, oid::OIDVECTOR].map(|number| pg_type(&field("x", number, -1, true).unwrap()).oid);
+        assert_eq!(vectors, [oid::INT2VECTOR, oid::OIDVECTOR]);
         assert_eq!(field("x", 600_000, -1, true), None);
     }
 
