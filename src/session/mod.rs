@@ -8,6 +8,7 @@ mod break_glass;
 mod budget;
 mod commands;
 mod cursor;
+mod kept;
 mod portal;
 mod prepared;
 mod transaction;
