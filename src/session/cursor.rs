@@ -13,6 +13,7 @@ use datafusion::execution::memory_pool::{MemoryConsumer, MemoryReservation};
 use futures::StreamExt;
 
 use super::budget::{Budget, Held};
+use super::kept::{compact, value_bytes};
 use crate::engine::share::Share;
 use crate::error::{Error, Result, SqlState};
 use crate::statement::classify::{Direction, FETCH_ALL};
@@ -223,6 +224,8 @@ impl Cursor {
     /// `55000` when it would have to go back and cannot, `53400` when there is too much to keep, `42501` when access
     /// changed, and what the query itself gives.
     pub async fn next(&mut self, run: &mut Run, rows_max: u64, budget: &Budget) -> Result<Option<RecordBatch>> {
+        // MOVE shows no rows, but tells how many there are
+        self.check().await?;
         while let Some(step) = run.steps.front_mut() {
             if !step.begun {
                 step.begun = true;
@@ -255,13 +258,20 @@ impl Cursor {
             step.left = step.left.map(|left| left - count);
             run.passed += count;
             if step.shown {
-                if let Some(guard) = &mut self.guard {
-                    guard.check().await?;
-                }
+                self.check().await?;
                 return Ok(Some(batch));
             }
         }
+        self.check().await?;
         Ok(None)
+    }
+
+    /// Whether what it was allowed to read when it began it still may.
+    async fn check(&mut self) -> Result<()> {
+        match &mut self.guard {
+            Some(guard) => guard.check().await,
+            None => Ok(()),
+        }
     }
 
     async fn pass_forward(&mut self, wanted: u64, budget: &Budget) -> Result<Option<RecordBatch>> {
@@ -307,7 +317,7 @@ impl Cursor {
 
     /// Keeps rows that come next. `false` when they are too many for a cursor of which nobody asked it.
     fn keep(&mut self, batch: &RecordBatch, budget: &Budget) -> Result<bool> {
-        let bytes = batch.get_array_memory_size();
+        let bytes = value_bytes(batch);
         if self.scroll == Scroll::Unasked && !self.held && self.kept.bytes + bytes > UNASKED_BYTES_MAX {
             self.scroll = Scroll::No;
             self.kept.forget(self.position);
@@ -317,7 +327,7 @@ impl Cursor {
         if let Some(memory) = &self.kept.memory {
             memory.try_grow(bytes).map_err(from_engine)?;
         }
-        self.kept.push(batch, bytes, held);
+        self.kept.push(compact(batch), bytes, held);
         Ok(true)
     }
 
@@ -370,11 +380,11 @@ impl Kept {
         Some(batch.rows.slice(offset, count))
     }
 
-    fn push(&mut self, rows: &RecordBatch, bytes: usize, held: Held) {
+    fn push(&mut self, rows: RecordBatch, bytes: usize, held: Held) {
         let last = self.batches.back().map(|batch| batch.first + batch.rows.num_rows() as u64);
         let first = last.unwrap_or(self.first);
         self.bytes += bytes;
-        self.batches.push_back(KeptBatch { first, rows: rows.clone(), _held: held });
+        self.batches.push_back(KeptBatch { first, rows, _held: held });
     }
 
     /// Drops everything; the next row to be kept has this number.

@@ -8,6 +8,7 @@ mod break_glass;
 mod budget;
 mod commands;
 mod cursor;
+mod kept;
 mod portal;
 mod prepared;
 mod transaction;
@@ -29,6 +30,7 @@ use crate::statement::audit::Audit;
 use crate::statement::classify::{Command, SessionCommand};
 use crate::statement::context::{Context, SessionFacts, SharedSettings};
 use crate::statement::guard::Reads;
+use crate::statement::listed::Listings;
 use crate::statement::notify::{self, Change, Pending};
 use crate::statement::views::{self, Views};
 use crate::statement::{self, CopyFormat, Outcome, Parsed, Rows};
@@ -68,6 +70,7 @@ pub struct Session {
     statements: HashMap<String, Arc<Prepared>>,
     portals: HashMap<String, Portal>,
     transaction: Transaction,
+    listings: Listings,
     listener: Listener,
     /// What the transaction does about channels when it commits.
     pending: Pending,
@@ -103,6 +106,7 @@ impl Session {
             statements: HashMap::new(),
             portals: HashMap::new(),
             transaction: Transaction::default(),
+            listings: Listings::default(),
             listener,
             pending: Pending::default(),
             portals_opened: 0,
@@ -141,6 +145,7 @@ impl Session {
             visible: Arc::clone(&self.view.visible),
             settings: self.settings.clone(),
             views: self.views.clone(),
+            listings: self.listings.clone(),
             pending: self.pending.clone(),
             pins: self.transaction.pins(),
             reads: Reads::default(),

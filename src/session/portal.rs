@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use chrono::Utc;
 use datafusion::common::ScalarValue;
 
 use super::budget::Held;
@@ -14,6 +15,7 @@ use super::{Executed, Prepared, Session, bytes, not_in_block};
 use crate::error::{Error, Result, SqlState};
 use crate::statement::classify::{Command, Declaration};
 use crate::statement::context::Context;
+use crate::statement::listed::{CursorFacts, Entry};
 use crate::statement::parse::cursors::FetchCursor;
 use crate::statement::{self, Description, Outcome, Parsed};
 
@@ -35,6 +37,8 @@ pub struct Portal {
     outlived: bool,
     /// Room for the parameters, which the running statement keeps using.
     _held: Held,
+    /// Its place in `pg_cursors`, where it is listed.
+    _listed: Option<Entry<CursorFacts>>,
 }
 
 /// How far a portal is.
@@ -71,7 +75,18 @@ impl Session {
             self.portals.remove("");
         }
         let room = self.budget.take(name.len() + bytes(&parameters))?;
-        let portal = self.new_portal(prepared, parameters, formats, room);
+        let statement = prepared.parsed.as_ref().filter(|_| !name.is_empty());
+        let listed = statement.map(|parsed| {
+            self.listings.cursors.add(CursorFacts {
+                name: name.to_owned(),
+                statement: Arc::clone(&parsed.text),
+                holdable: false,
+                binary: formats.contains(&1),
+                scrollable: false,
+                opened_at: Utc::now(),
+            })
+        });
+        let portal = self.new_portal(prepared, parameters, formats, room, listed);
         self.portals.insert(name.to_owned(), portal);
         Ok(())
     }
@@ -82,6 +97,7 @@ impl Session {
         parameters: Vec<ScalarValue>,
         formats: Vec<i16>,
         held: Held,
+        listed: Option<Entry<CursorFacts>>,
     ) -> Portal {
         self.portals_opened += 1;
         Portal {
@@ -93,6 +109,7 @@ impl Session {
             holdable: false,
             outlived: false,
             _held: held,
+            _listed: listed,
         }
     }
 
@@ -140,9 +157,18 @@ impl Session {
             cursor.hold(&self.cursor_budget).await?;
         }
         let room = self.budget.take(0)?;
-        let prepared = Prepared { parsed: None, description, declared_oids: Vec::new(), _held: room };
+        let prepared = Prepared { parsed: None, description, declared_oids: Vec::new(), _held: room, _listed: None };
         let room = self.budget.take(bytes(parameters) + name.len())?;
-        let mut portal = self.new_portal(Arc::new(prepared), Vec::new(), vec![i16::from(binary)], room);
+        let listed = self.listings.cursors.add(CursorFacts {
+            name: name.clone(),
+            statement: Arc::clone(text),
+            holdable: hold,
+            binary,
+            scrollable: scroll != Scroll::No,
+            opened_at: Utc::now(),
+        });
+        let formats = vec![i16::from(binary)];
+        let mut portal = self.new_portal(Arc::new(prepared), Vec::new(), formats, room, Some(listed));
         portal.state = PortalState::Open(cursor);
         portal.holdable = hold;
         self.portals.insert(name, portal);

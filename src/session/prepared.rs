@@ -4,13 +4,16 @@
 
 use std::sync::Arc;
 
+use chrono::Utc;
 use datafusion::arrow::datatypes::DataType;
 
 use super::budget::Held;
 use super::{Executed, Session};
 use crate::error::{Error, Result, SqlState};
+use crate::pgtype;
 use crate::statement::classify::{Command, ExecutePrepared, PrepareStatement, SessionCommand};
 use crate::statement::context::Context;
+use crate::statement::listed::{Entry, StatementFacts};
 use crate::statement::{self, Description, Parsed};
 
 /// How many named prepared statements a session may hold.
@@ -26,6 +29,25 @@ pub struct Prepared {
     pub declared_oids: Vec<u32>,
     /// Room for the text.
     pub(super) _held: Held,
+    /// Its place in `pg_prepared_statements`, where it has a name.
+    pub(super) _listed: Option<Entry<StatementFacts>>,
+}
+
+impl Prepared {
+    /// The types of the parameters: the client's own, and what was found out for the others.
+    pub fn parameter_oids(&self) -> Vec<u32> {
+        parameter_oids(&self.declared_oids, &self.description)
+    }
+}
+
+fn parameter_oids(declared: &[u32], description: &Description) -> Vec<u32> {
+    let found = description.parameters.iter().enumerate();
+    found
+        .map(|(index, arrow)| match declared.get(index) {
+            Some(oid) if *oid != 0 => *oid,
+            _ => pgtype::parameter_oid(arrow),
+        })
+        .collect()
 }
 
 impl Session {
@@ -67,7 +89,8 @@ impl Session {
                 (Some(parsed), description)
             }
         };
-        let prepared = Prepared { parsed, description, declared_oids, _held: room };
+        let listed = self.list_statement(name, sql.into(), parameter_oids(&declared_oids, &description), false);
+        let prepared = Prepared { parsed, description, declared_oids, _held: room, _listed: listed };
         self.statements.insert(name.to_owned(), Arc::new(prepared));
         Ok(())
     }
@@ -106,6 +129,18 @@ impl Session {
             .hint("Deallocate the ones that are no longer used."))
     }
 
+    fn list_statement(
+        &self,
+        name: &str,
+        statement: Arc<str>,
+        parameter_oids: Vec<u32>,
+        from_sql: bool,
+    ) -> Option<Entry<StatementFacts>> {
+        let facts =
+            StatementFacts { name: name.to_owned(), statement, prepared_at: Utc::now(), parameter_oids, from_sql };
+        (!name.is_empty()).then(|| self.listings.statements.add(facts))
+    }
+
     /// PREPARE.
     pub(super) async fn prepare_named(
         &mut self,
@@ -119,7 +154,9 @@ impl Session {
         let parsed = Parsed { text: Arc::clone(text), command: Command::Query(query) };
         let types = statement::prepared::types(types, context).await?;
         let description = statement::describe(&parsed, &types, context).await?;
-        let prepared = Prepared { parsed: Some(parsed), description, declared_oids: Vec::new(), _held: room };
+        let listed = self.list_statement(&name, Arc::clone(text), parameter_oids(&[], &description), true);
+        let prepared =
+            Prepared { parsed: Some(parsed), description, declared_oids: Vec::new(), _held: room, _listed: listed };
         self.statements.insert(name, Arc::new(prepared));
         Ok(Executed::Done { tag: "PREPARE".to_owned(), notice: None })
     }

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 
 use super::audit::Audit;
 use super::guard::Reads;
+use super::listed::Listings;
 use super::notify::Pending;
 use crate::access::grants::Grants;
 use crate::access::principal::Principal;
@@ -38,6 +39,8 @@ pub struct Context {
     pub settings: SharedSettings,
     /// The session's own views.
     pub views: Views,
+    /// What the session has open.
+    pub listings: Listings,
     /// What the transaction will notify when it commits.
     pub pending: Pending,
     pub pins: Pins,

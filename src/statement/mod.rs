@@ -22,6 +22,7 @@ mod fault;
 mod functions;
 pub mod guard;
 mod limits;
+pub mod listed;
 mod names;
 pub mod notify;
 pub mod parse;

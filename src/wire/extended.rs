@@ -15,7 +15,7 @@ use super::message::{Frontend, Target};
 use super::reply;
 use super::rows::{self, Interrupts};
 use crate::error::{Error, Result, SqlState};
-use crate::pgtype::{self, arrow_type, parameter_oid};
+use crate::pgtype::{self, arrow_type};
 use crate::session::{Cursor, Executed, PortalState, Prepared, Run, Session, cannot_run};
 
 /// "The type is not given": the server finds it out (OID 0) or the client does not care (`unknown`, 705).
@@ -74,7 +74,7 @@ impl Connection {
         result_formats: Vec<i16>,
     ) -> Result<()> {
         let prepared = self.session.statement(statement)?;
-        let oids = parameter_oids(&prepared);
+        let oids = prepared.parameter_oids();
         if formats.len() > 1 && formats.len() != values.len() {
             return Err(violation(format!(
                 "bind message has {} parameter formats but {} parameters",
@@ -111,7 +111,7 @@ impl Connection {
 
     fn describe_statement(&mut self, name: &str) -> Result<()> {
         let prepared = self.session.statement(name)?;
-        reply::parameter_description(&mut self.channel.output, parameter_oids(&prepared));
+        reply::parameter_description(&mut self.channel.output, prepared.parameter_oids());
         match &prepared.description.columns {
             Some(schema) => reply::row_description(&mut self.channel.output, schema, &[]),
             None => reply::no_data(&mut self.channel.output),
@@ -234,18 +234,6 @@ async fn fetch_part(
         portal.state = PortalState::Finished(FETCH);
     }
     Ok(())
-}
-
-/// What ParameterDescription says: the client's own types, and what was found out for the others.
-fn parameter_oids(prepared: &Prepared) -> Vec<u32> {
-    let found = prepared.description.parameters.iter();
-    found
-        .enumerate()
-        .map(|(index, arrow)| match prepared.declared_oids.get(index) {
-            Some(oid) if *oid != 0 => *oid,
-            _ => parameter_oid(arrow),
-        })
-        .collect()
 }
 
 fn format_of(formats: &[i16], index: usize) -> Result<Format> {

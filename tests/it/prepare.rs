@@ -85,6 +85,26 @@ async fn what_is_refused() {
 }
 
 #[tokio::test]
+async fn what_is_open_is_listed() {
+    everywhere(async |c| {
+        c.query("prepare p (int, text) as select $1, $2").await;
+        c.say(&[parse("q", "select upper($1)", &[25]), sync()]).await;
+        let listed = "select name, from_sql, array_length(parameter_types, 1), statement like 'prepare p%' from pg_prepared_statements \
+                      order by name";
+        assert_eq!(c.rows(listed).await, ["p|t|2|t", "q|f|1|f"]);
+        c.query("deallocate p").await;
+        c.query("begin; declare c scroll cursor with hold for select 1; declare d no scroll binary cursor for select 2").await;
+        let open = "select name, is_holdable, is_binary, is_scrollable from pg_cursors order by name";
+        assert_eq!(c.rows(open).await, ["c|t|f|t", "d|f|t|f"]);
+        c.query("commit").await;
+        assert_eq!(c.rows(open).await, ["c|t|f|t"]);
+        c.query("discard all").await;
+        assert_eq!(c.rows("select name from pg_prepared_statements union all select name from pg_cursors").await, [""; 0]);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_statement_that_executes_itself_ends() {
     let mut client = crate::raw::Client::connect(crate::serving::shared().address, "sales_analyst").await;
     client.say(&[parse("a", "execute a", &[]), sync()]).await;

@@ -112,6 +112,10 @@ async fn the_startup_message_sets() {
     }
     assert!(client.rows("show data_directory").await[0].starts_with("Error 42501"));
     assert!(client.rows("show all").await.len() > 300);
+    let row = "select setting, unit, source, reset_val, min_val from pg_settings where name = 'work_mem'";
+    assert_eq!(client.rows(row).await, ["3072|kB|default|3072|64"]);
+    client.query("set work_mem = '8MB'").await;
+    assert_eq!(client.rows(row).await, ["8192|kB|session|3072|64"]);
     // what the server knows of itself
     assert_eq!(client.rows("show ssl").await, ["off"]);
     assert!(client.rows("show max_connections").await[0].parse::<u32>().is_ok());

@@ -251,6 +251,7 @@ pub(super) mod tests {
             visible: view.visible,
             settings: SharedSettings::new(Settings::new(user, &[]).unwrap()),
             views: Views::default(),
+            listings: crate::statement::listed::Listings::default(),
             pending: crate::statement::notify::Pending::default(),
             pins: Pins::default(),
             reads: Reads::default(),

@@ -50,7 +50,6 @@ const FILES: &[(&str, &str)] = &[
     ("pg_opfamily", include_str!("facts/pg_opfamily.tsv")),
     ("pg_proc", include_str!("facts/pg_proc.tsv")),
     ("pg_range", include_str!("facts/pg_range.tsv")),
-    ("pg_settings", include_str!("facts/pg_settings.tsv")),
     ("pg_tablespace", include_str!("facts/pg_tablespace.tsv")),
     ("pg_timezone_abbrevs", include_str!("facts/pg_timezone_abbrevs.tsv")),
     ("pg_ts_config", include_str!("facts/pg_ts_config.tsv")),

@@ -45,8 +45,6 @@ pub(super) struct Relation {
     rows: fn(&Context, Part) -> Result<RecordBatch>,
     /// Whether it tells of a session's views too.
     of_session: bool,
-    /// Whether the file of facts says something else than which rows there are.
-    replaces_facts: bool,
 }
 
 const RELATIONS: &[Relation] = &[
@@ -54,6 +52,7 @@ const RELATIONS: &[Relation] = &[
     alike("pg_auth_members", "pg_catalog.pg_auth_members", DependsOn::Catalog, roles::members),
     about("pg_class", "pg_catalog.pg_class", DependsOn::Columns, class::rows),
     alike("pg_constraint", "pg_catalog.pg_constraint", DependsOn::Columns, constraint::rows),
+    alike("pg_cursors", "", DependsOn::Moment, session::cursors),
     alike("pg_database", "pg_catalog.pg_database", DependsOn::Catalog, session::databases),
     alike("pg_description", "pg_catalog.pg_description", DependsOn::Columns, description::rows),
     alike("pg_group", "pg_catalog.pg_group", DependsOn::Catalog, roles::groups),
@@ -62,8 +61,9 @@ const RELATIONS: &[Relation] = &[
     about("pg_namespace", "pg_catalog.pg_namespace", DependsOn::Catalog, namespace::rows),
     alike("pg_policies", "pg_catalog.pg_policies", DependsOn::Catalog, policy::view_rows),
     alike("pg_policy", "pg_catalog.pg_policy", DependsOn::Catalog, policy::rows),
+    alike("pg_prepared_statements", "", DependsOn::Moment, session::prepared_statements),
     alike("pg_roles", "pg_catalog.pg_roles", DependsOn::Catalog, roles::roles),
-    Relation { replaces_facts: true, ..alike("pg_settings", "", DependsOn::Moment, session::settings) },
+    alike("pg_settings", "", DependsOn::Moment, session::settings),
     alike("pg_shdescription", "pg_catalog.pg_shdescription", DependsOn::Catalog, description::shared_rows),
     alike("pg_stat_activity", "", DependsOn::Moment, session::activity),
     alike("pg_stat_all_tables", "pg_catalog.pg_stat_all_tables", DependsOn::Catalog, listings::all_table_statistics),
@@ -83,7 +83,7 @@ pub(super) const fn alike(
     depends_on: DependsOn,
     rows: fn(&Context, Part) -> Result<RecordBatch>,
 ) -> Relation {
-    Relation { name, kept_as, depends_on, rows, of_session: false, replaces_facts: false }
+    Relation { name, kept_as, depends_on, rows, of_session: false }
 }
 
 /// A relation that lists relations, those of the session among them.
@@ -126,11 +126,8 @@ pub(super) async fn of(
 }
 
 async fn batches(shape: &'static Shape, relations: &'static [Relation], context: &Context) -> Result<Vec<RecordBatch>> {
-    let mut batches = Vec::new();
+    let mut batches = vec![shape.rows()?];
     let own = relations.iter().find(|relation| relation.name == shape.name);
-    if own.is_none_or(|own| !own.replaces_facts) {
-        batches.push(shape.rows()?);
-    }
     if let Some(own) = own {
         super::note(own.name, context);
         let rows = own.rows;

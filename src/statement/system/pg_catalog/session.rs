@@ -1,16 +1,14 @@
 //! What PostgreSQL tells of sessions and of the server: settings, activity, the database, time zones. Of sessions there is
 //! the principal's own, and no other.
 
-use std::collections::HashMap;
-
 use chrono::{DateTime, Offset, TimeZone as _, Utc};
 use chrono_tz::{OffsetComponents, OffsetName, TZ_VARIANTS};
 use datafusion::arrow::array::{IntervalMonthDayNanoArray, RecordBatch};
 use datafusion::arrow::datatypes::IntervalMonthDayNanoType;
 
-use super::facts::Cells;
 use super::filled::Filled;
 use crate::error::Result;
+use crate::settings::Facts;
 use crate::statement::context::Context;
 use crate::statement::system::objects::{self, Part, SERVER_ROLE_OID};
 
@@ -18,47 +16,61 @@ use crate::statement::system::objects::{self, Part, SERVER_ROLE_OID};
 const DEFAULT_TABLESPACE: &str = "1663";
 /// UTF8 (`pg_wchar.h`).
 const UTF8: &str = "6";
-/// What a setting of the mesh is filed under; PostgreSQL has no such category.
-const OWN_CATEGORY: &str = "Customized Options";
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 
-/// `pg_settings`: the settings that SHOW ALL knows, described as PostgreSQL describes those that it has.
+/// `pg_settings`: every setting with its value, in its own unit.
 pub fn settings(context: &Context, _: Part) -> Result<RecordBatch> {
     let settings = context.settings.lock();
-    let facts = Cells::of("pg_settings");
-    let known: HashMap<String, usize> =
-        facts.rows().filter_map(|row| Some((facts.value(row, "name")?.to_ascii_lowercase(), row))).collect();
-    let rows: Vec<_> = settings
-        .all()
-        .into_iter()
-        .map(|(name, value, description)| {
-            let fact = known.get(&name.to_ascii_lowercase()).copied();
-            (name, value, description, fact)
-        })
-        .collect();
-    drop(settings);
-    let fact = |row: Option<usize>, column: &str| row.and_then(|row| facts.value(row, column));
-    let mut filled = Filled::catalog("pg_settings", rows.len())?
-        .texts("name", rows.iter().map(|row| Some(&row.0)))
-        .texts("setting", rows.iter().map(|row| Some(&row.1)))
-        .texts("category", rows.iter().map(|row| fact(row.3, "category").or(Some(OWN_CATEGORY.into()))))
-        .texts("short_desc", rows.iter().map(|row| fact(row.3, "short_desc").or(Some(row.2.into()))))
-        .texts("context", rows.iter().map(|row| fact(row.3, "context").or(Some("user".into()))))
-        .texts("vartype", rows.iter().map(|row| fact(row.3, "vartype").or(Some("string".into()))))
-        .all("source", "default")
-        .texts("boot_val", rows.iter().map(|row| fact(row.3, "boot_val")))
-        .texts("reset_val", rows.iter().map(|row| fact(row.3, "boot_val")))
-        .text_lists("enumvals", rows.iter().map(|row| fact(row.3, "enumvals").map(|text| words(&text))))
-        .all("pending_restart", "f");
-    for column in ["unit", "extra_desc", "min_val", "max_val"] {
-        filled = filled.texts(column, rows.iter().map(|row| fact(row.3, column)));
-    }
-    filled.finish()
+    let rows: Vec<_> = settings.listed().collect();
+    let fact = |of: fn(&Facts) -> &'static str| rows.iter().map(move |row| Some(of(row.0)));
+    let stated = |of: fn(&Facts) -> &'static str| fact(of).map(|text| text.filter(|text| !text.is_empty()));
+    let words = |row: &(&Facts, &str, &str)| {
+        (row.0.vartype == "enum").then(|| row.0.enumvals.split(',').map(str::to_owned).collect())
+    };
+    Filled::catalog("pg_settings", rows.len())?
+        .texts("name", fact(|facts| facts.name))
+        .texts("setting", rows.iter().map(|row| Some(row.1)))
+        .texts("unit", stated(|facts| facts.unit))
+        .texts("category", fact(|facts| facts.category))
+        .texts("short_desc", fact(|facts| facts.short_desc))
+        .texts("extra_desc", stated(|facts| facts.extra_desc))
+        .texts("context", fact(|facts| facts.context))
+        .texts("vartype", fact(|facts| facts.vartype))
+        .texts("source", rows.iter().map(|row| Some(if row.1 == row.2 { "default" } else { "session" })))
+        .texts("min_val", stated(|facts| facts.min_val))
+        .texts("max_val", stated(|facts| facts.max_val))
+        .text_lists("enumvals", rows.iter().map(words))
+        .texts("boot_val", rows.iter().map(|row| Some(row.2)))
+        .texts("reset_val", rows.iter().map(|row| Some(row.2)))
+        .all("pending_restart", "f")
+        .finish()
 }
 
-/// `{a,b}`, whose elements need no quotes.
-fn words(text: &str) -> Vec<String> {
-    text.trim_matches(['{', '}']).split(',').map(|word| word.trim_matches('"').to_owned()).collect()
+/// `pg_prepared_statements`: the session's own.
+pub fn prepared_statements(context: &Context, _: Part) -> Result<RecordBatch> {
+    let statements = context.listings.statements.all();
+    Filled::catalog("pg_prepared_statements", statements.len())?
+        .texts("name", statements.iter().map(|facts| Some(&facts.name)))
+        .texts("statement", statements.iter().map(|facts| Some(&facts.statement)))
+        .moments("prepare_time", statements.iter().map(|facts| Some(facts.prepared_at)))
+        .oid_lists("parameter_types", statements.iter().map(|facts| Some(facts.parameter_oids.clone())))
+        .bools("from_sql", statements.iter().map(|facts| facts.from_sql))
+        .all("generic_plans", "0")
+        .all("custom_plans", "0")
+        .finish()
+}
+
+/// `pg_cursors`: the session's own.
+pub fn cursors(context: &Context, _: Part) -> Result<RecordBatch> {
+    let cursors = context.listings.cursors.all();
+    Filled::catalog("pg_cursors", cursors.len())?
+        .texts("name", cursors.iter().map(|facts| Some(&facts.name)))
+        .texts("statement", cursors.iter().map(|facts| Some(&facts.statement)))
+        .bools("is_holdable", cursors.iter().map(|facts| facts.holdable))
+        .bools("is_binary", cursors.iter().map(|facts| facts.binary))
+        .bools("is_scrollable", cursors.iter().map(|facts| facts.scrollable))
+        .moments("creation_time", cursors.iter().map(|facts| Some(facts.opened_at)))
+        .finish()
 }
 
 /// `pg_stat_activity`: this session.

@@ -58,8 +58,6 @@ RELATIONS = {
     "pg_ts_parser": ("true", {}),
     "pg_ts_template": ("true", {}),
     "pg_type": (f"typrelid = 0 OR typrelid IN {TOAST}", {"typdefaultbin": "NULL"}),
-    "pg_settings": ("true", {"setting": "NULL", "source": "NULL", "sourcefile": "NULL", "reset_val": "NULL",
-                             "sourceline": "NULL", "pending_restart": "NULL"}),
     "information_schema.sql_features": ("true", {}),
     "information_schema.sql_implementation_info": ("true", {}),
     "information_schema.sql_parts": ("true", {}),
