@@ -69,6 +69,10 @@ impl ScalarUDFImpl for Parameter {
 
     fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
         match self.slot.get(self.number) {
+            // what elements of arrays are called is lost on the way
+            Some(value) if &value.data_type() != self.field.data_type() => {
+                Ok(ColumnarValue::Scalar(value.cast_to(self.field.data_type())?))
+            }
             Some(value) => Ok(ColumnarValue::Scalar(value)),
             None => internal_err!("a parameter is read before it has a value"),
         }
