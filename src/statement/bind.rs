@@ -121,6 +121,7 @@ pub async fn plan(
     let planner = Planner::new(state, search.context, sources, text);
     let plan = SqlToRel::new_with_options(&planner, parser_options())
         .sql_statement_to_plan_with_context(inner, &mut PlannerContext::new().with_prepare_param_data_types(parameters))
+        .and_then(sets::inlined)
         .and_then(|plan| casts::resolved(plan, search.context, state.config_options()))
         .map_err(from_engine)?;
     if plan.get_parameter_names().map_err(from_engine)?.is_empty() {

@@ -9,15 +9,16 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::common::metadata::FieldMetadata;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Column, DFSchema, NullHandling, Result as EngineResult, TableReference, UnnestOptions};
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, cast, lit};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, SubqueryAlias, cast, lit};
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
     GroupByExpr, Ident, Join, JoinOperator, ObjectName, ObjectNamePart, OrderByKind, Query, Select, SelectItem,
-    SetExpr, Statement, TableAlias, TableFactor, Value, Visit, VisitMut, Visitor, VisitorMut,
+    SetExpr, Statement, TableAlias, TableFactor, Visit, VisitMut, Visitor, VisitorMut,
 };
 
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
@@ -81,11 +82,6 @@ impl VisitorMut for SetApart {
 
     /// What is still there as it was written stands in no SELECT list.
     fn pre_visit_expr(&mut self, expression: &mut SqlExpr) -> ControlFlow<Error> {
-        if let SqlExpr::CompoundFieldAccess { access_chain, .. } = expression {
-            for access in access_chain {
-                named_by_text(access);
-            }
-        }
         let SqlExpr::Function(function) = expression else { return ControlFlow::Continue(()) };
         if set_of(&function.name).is_some() && !is_unnested(function) {
             return not_allowed("this context");
@@ -225,19 +221,6 @@ fn name_of_set(expression: &SqlExpr) -> Option<String> {
         },
         other => bare_set(other).map(|set| set.name().to_owned()),
     }
-}
-
-/// The engine wants the field of a record named by a text.
-fn named_by_text(access: &mut AccessExpr) {
-    if let AccessExpr::Dot(field) = access
-        && let SqlExpr::Identifier(name) = field
-    {
-        *field = text(&fold(name));
-    }
-}
-
-fn text(text: &str) -> SqlExpr {
-    SqlExpr::Value(Value::SingleQuotedString(text.to_owned()).into())
 }
 
 /// Puts each set-returning call of an expression, subqueries apart, into an UNNEST.
@@ -487,6 +470,55 @@ impl InFrom {
     }
 }
 
+/// The plan whose functions in FROM are lateral only where they refer to what stands before them. One that refers to a
+/// query around its own is a part of its query like any other.
+///
+/// # Errors
+/// When the engine cannot put the plan together again.
+pub fn inlined(plan: LogicalPlan) -> EngineResult<LogicalPlan> {
+    let rewritten = plan.transform_down_with_subqueries(|node| match node {
+        LogicalPlan::Join(mut join) => {
+            join.left = Arc::new(opened(Arc::unwrap_or_clone(join.left))?.data);
+            if !sees(&join.right, join.left.schema()) {
+                join.right = Arc::new(opened(Arc::unwrap_or_clone(join.right))?.data);
+            }
+            Ok(Transformed::yes(LogicalPlan::Join(join)))
+        }
+        // what it names was decided about with it
+        LogicalPlan::SubqueryAlias(_) => Ok(Transformed::no(node)),
+        other => other.map_children(opened),
+    });
+    rewritten.data()
+}
+
+/// Whether a lateral relation refers to columns of these.
+fn sees(relation: &LogicalPlan, columns: &DFSchema) -> bool {
+    let subquery = match relation {
+        LogicalPlan::SubqueryAlias(alias) => alias.input.as_ref(),
+        other => other,
+    };
+    let LogicalPlan::Subquery(subquery) = subquery else { return false };
+    subquery
+        .outer_ref_columns
+        .iter()
+        .any(|column| matches!(column, Expr::OuterReferenceColumn(_, column) if columns.has_column(column)))
+}
+
+/// The plan in a lateral relation.
+fn opened(plan: LogicalPlan) -> EngineResult<Transformed<LogicalPlan>> {
+    Ok(match plan {
+        LogicalPlan::Subquery(subquery) => Transformed::yes(Arc::unwrap_or_clone(subquery.subquery)),
+        LogicalPlan::SubqueryAlias(alias) => match alias.input.as_ref() {
+            LogicalPlan::Subquery(subquery) => {
+                let alias = SubqueryAlias::try_new(Arc::clone(&subquery.subquery), alias.alias.clone())?;
+                Transformed::yes(LogicalPlan::SubqueryAlias(alias))
+            }
+            _ => Transformed::no(LogicalPlan::SubqueryAlias(alias)),
+        },
+        other => Transformed::no(other),
+    })
+}
+
 /// The given names, then a function's own: that of the alias for a single value, those of a record's columns.
 fn column_names(calls: &[Call], alias: Option<&str>, given: Vec<String>) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
@@ -539,8 +571,8 @@ fn unnest(calls: &[Call], with_ordinality: bool, names: &[String]) -> EngineResu
     if with_ordinality {
         columns.push(Expr::Column(Column::from_name(place(calls.len()))));
     }
-    let named = columns.into_iter().zip(names).map(|(column, name)| rename(column, name)).collect::<Vec<_>>();
-    LogicalPlanBuilder::from(plan).project(named)?.build()
+    let columns: Vec<Expr> = columns.into_iter().zip(names).map(|(column, name)| rename(column, name)).collect();
+    LogicalPlanBuilder::from(plan).project(columns)?.build()
 }
 
 /// The engine forgets what an array's elements say of their type.

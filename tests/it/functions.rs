@@ -32,7 +32,8 @@ async fn privileges_are_what_the_fence_will_do() {
         ("mesh_admin", "select has_table_privilege('finance.invoices', 'select')", "Row f"),
         ("mesh_admin", "select has_table_privilege('finance.invoices', 'select with grant option')", "Row t"),
         ("finance_analyst", "select has_table_privilege('finance.invoices', 'select')", "Row t"),
-        ("auditor", "select has_table_privilege('sales_analyst', 'sales.customer_360', 'select')", "Row t"),
+        ("mesh_admin", "select has_table_privilege('sales_analyst', 'sales.customer_360', 'select')", "Row t"),
+        ("mesh_admin", "select has_table_privilege('marketing_analyst', 'sales.customer_360', 'select')", "Row f"),
         (
             "auditor",
             "select has_table_privilege('marketing_analyst', 'sales.customer_360', 'select')",

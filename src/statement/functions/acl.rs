@@ -55,9 +55,9 @@ fn name(text: &str) -> Option<(String, &str)> {
         return Some((text[..end].to_owned(), &text[end..]));
     };
     let end = quoted.match_indices('"').find(|(at, _)| {
-        let quotes = quoted[*at..].bytes().take_while(|b| *b == b'"').count();
+        let after = quoted[*at..].bytes().take_while(|b| *b == b'"').count();
         let before = quoted[..*at].bytes().rev().take_while(|b| *b == b'"').count();
-        (quotes + before) % 2 == 1 && quotes == 1
+        (after + before) % 2 == 1 && after == 1
     });
     let (end, _) = end?;
     Some((quoted[..end].replace("\"\"", "\""), &quoted[end + 1..]))

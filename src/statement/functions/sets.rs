@@ -106,8 +106,8 @@ impl Set {
             (Self::Subscripts, [array, dimension, DataType::Boolean]) if number(dimension) => {
                 Some(vec![as_list(array)?, DataType::Int64, DataType::Boolean])
             }
-            (Self::Series, [start, stop]) => series_types(start, stop, None),
-            (Self::Series, [start, stop, step]) => series_types(start, stop, Some(step)),
+            (Self::Series, [start, end]) => series_types(start, end, None),
+            (Self::Series, [start, end, step]) => series_types(start, end, Some(step)),
             (Self::Keywords, []) => Some(Vec::new()),
             (Self::Options | Self::AclExplode, [array]) => as_list(array)
                 .filter(|list| matches!(list, DataType::List(item) if is_text(item.data_type())))
@@ -161,8 +161,8 @@ fn element(array: &Field) -> Option<Field> {
 }
 
 /// What the values of a series are: the widest of its numbers, or a moment with an interval between.
-fn series_types(start: &DataType, stop: &DataType, step: Option<&DataType>) -> Option<Vec<DataType>> {
-    let all: Vec<&DataType> = [Some(start), Some(stop), step].into_iter().flatten().collect();
+fn series_types(start: &DataType, end: &DataType, step: Option<&DataType>) -> Option<Vec<DataType>> {
+    let all: Vec<&DataType> = [Some(start), Some(end), step].into_iter().flatten().collect();
     let small = |t: &DataType| matches!(t, DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Null);
     if all.iter().all(|t| t.is_integer() || t.is_null()) {
         let wide = if all.iter().all(|t| small(t)) { DataType::Int32 } else { DataType::Int64 };
@@ -173,7 +173,7 @@ fn series_types(start: &DataType, stop: &DataType, step: Option<&DataType>) -> O
         return Some(vec![DataType::Decimal128(38, scale); all.len()]);
     }
     let step = step?;
-    let moment = match (start, stop) {
+    let moment = match (start, end) {
         (DataType::Timestamp(_, None), DataType::Timestamp(_, None) | DataType::Null)
         | (DataType::Null, DataType::Timestamp(_, None)) => DataType::Timestamp(TimeUnit::Microsecond, None),
         (DataType::Timestamp(_, zone), other) | (other, DataType::Timestamp(_, zone)) => {
@@ -185,8 +185,8 @@ fn series_types(start: &DataType, stop: &DataType, step: Option<&DataType>) -> O
         (DataType::Date32, DataType::Date32 | DataType::Null) => {
             DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
         }
-        (start, stop)
-            if (start == &DataType::Date32 || is_text(start)) && (stop == &DataType::Date32 || is_text(stop)) =>
+        (start, end)
+            if (start == &DataType::Date32 || is_text(start)) && (end == &DataType::Date32 || is_text(end)) =>
         {
             DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
         }
@@ -322,7 +322,7 @@ fn offsets(offsets: &[usize]) -> OffsetBuffer<i32> {
 /// Each element with its number, from 1 whatever the array's first subscript is.
 fn expanded(list: &ListArray, item: &FieldRef) -> EngineResult<ArrayRef> {
     let (values, offsets) = innermost(list);
-    let (first, last) = (offsets.first().copied().unwrap_or(0), offsets.last().copied().unwrap_or(0));
+    let (first, end) = (offsets.first().copied().unwrap_or(0), offsets.last().copied().unwrap_or(0));
     let mut numbers = vec![0; values.len()];
     for row in offsets.windows(2) {
         for (number, place) in numbers[row[0]..row[1]].iter_mut().zip(1..) {
@@ -330,7 +330,7 @@ fn expanded(list: &ListArray, item: &FieldRef) -> EngineResult<ArrayRef> {
         }
     }
     let numbers: ArrayRef = Arc::new(Int32Array::from(numbers));
-    let records = records(item, vec![values.slice(first, last - first), numbers.slice(first, last - first)])?;
+    let records = records(item, vec![values.slice(first, end - first), numbers.slice(first, end - first)])?;
     let offsets: Vec<usize> = offsets.iter().map(|offset| offset - first).collect();
     Ok(Arc::new(ListArray::try_new(Arc::clone(item), self::offsets(&offsets), records, list.nulls().cloned())?))
 }
@@ -416,12 +416,12 @@ fn series(arrays: &[ArrayRef], item: &FieldRef, rows: usize) -> EngineResult<Arr
                     collected.push(None)?;
                     continue;
                 }
-                let (start, stop) = (numbers[0].value(row), numbers[1].value(row));
+                let (start, end) = (numbers[0].value(row), numbers[1].value(row));
                 let step = numbers.get(2).map_or(one, |array| array.value(row));
                 if step == 0 {
                     return Err(zero_step());
                 }
-                let span = if step > 0 { stop.checked_sub(start) } else { start.checked_sub(stop) };
+                let span = if step > 0 { end.checked_sub(start) } else { start.checked_sub(end) };
                 let length = match span {
                     Some(span) if span >= 0 => usize::try_from(span / step.abs()).unwrap_or(usize::MAX - 1) + 1,
                     Some(_) => 0,
@@ -451,13 +451,13 @@ fn wide(arrays: &[ArrayRef]) -> EngineResult<Vec<ArrayRef>> {
 fn moments(arrays: &[ArrayRef], item: &FieldRef, rows: usize) -> EngineResult<ArrayRef> {
     let steps = arrays[2].as_primitive::<IntervalMonthDayNanoType>();
     let micros = [&arrays[0], &arrays[1]].map(|array| cast(array, &DataType::Int64));
-    let [starts, stops] = micros;
-    let (starts, stops) = (starts?, stops?);
-    let (starts, stops) = (starts.as_primitive::<Int64Type>(), stops.as_primitive::<Int64Type>());
-    let mut parts: Vec<ArrayRef> = Vec::new();
+    let [starts, ends] = micros;
+    let (starts, ends) = (starts?, ends?);
+    let (starts, ends) = (starts.as_primitive::<Int64Type>(), ends.as_primitive::<Int64Type>());
+    let mut values: Vec<i64> = Vec::new();
     let mut collected = Rows::new();
     for row in 0..rows {
-        if steps.is_null(row) || starts.is_null(row) || stops.is_null(row) {
+        if steps.is_null(row) || starts.is_null(row) || ends.is_null(row) {
             collected.push(None)?;
             continue;
         }
@@ -467,11 +467,11 @@ fn moments(arrays: &[ArrayRef], item: &FieldRef, rows: usize) -> EngineResult<Ar
         if direction == 0 {
             return Err(zero_step());
         }
-        let stop = stops.value(row);
+        let end = ends.value(row);
         let (mut at, mut micros, mut length) = (arrays[0].slice(row, 1), starts.value(row), 0_usize);
         let step = arrays[2].slice(row, 1);
-        while if direction > 0 { micros <= stop } else { micros >= stop } {
-            parts.push(Arc::clone(&at));
+        while if direction > 0 { micros <= end } else { micros >= end } {
+            values.push(micros);
             length += 1;
             if length > ROWS_PER_CALL_MAX {
                 break;
@@ -482,9 +482,8 @@ fn moments(arrays: &[ArrayRef], item: &FieldRef, rows: usize) -> EngineResult<Ar
         }
         collected.push(Some(length))?;
     }
-    let empty = arrays[0].slice(0, 0);
-    let parts: Vec<&dyn Array> = std::iter::once(&empty).chain(&parts).map(AsRef::as_ref).collect();
-    collected.lists(item, concat(&parts)?)
+    let values: ArrayRef = Arc::new(Int64Array::from(values));
+    collected.lists(item, cast(&values, item.data_type())?)
 }
 
 fn keyword_list(item: &FieldRef, rows: usize) -> EngineResult<ArrayRef> {
@@ -608,8 +607,8 @@ mod tests {
 
     #[test]
     fn a_series_is_as_long_as_its_ends_allow() {
-        let of = |start: i32, stop: i32, step: i32| {
-            let arrays = [start, stop, step].map(|number| Arc::new(Int32Array::from(vec![number])) as ArrayRef);
+        let of = |start: i32, end: i32, step: i32| {
+            let arrays = [start, end, step].map(|number| Arc::new(Int32Array::from(vec![number])) as ArrayRef);
             series(&arrays, &Arc::new(Field::new_list_field(DataType::Int32, true)), 1)
         };
         assert_eq!(numbers(&of(1, 5, 2).unwrap(), 0), [1, 3, 5]);
