@@ -111,10 +111,10 @@ fn position_arguments(function: &mut Function, names: &[&str]) {
             _ => return,
         }
     }
-    let last = places.iter().rposition(Option::is_some).unwrap_or(0);
+    let count = places.iter().rposition(Option::is_some).map_or(0, |position| position + 1);
     let zero = || FunctionArgExpr::Expr(Expr::value(Value::Number("0".to_owned(), false)));
-    let placed = places.into_iter().take(last + 1);
-    list.args = placed.map(|place| FunctionArg::Unnamed(place.unwrap_or_else(zero))).collect();
+    let given = places.into_iter().take(count);
+    list.args = given.map(|value| FunctionArg::Unnamed(value.unwrap_or_else(zero))).collect();
 }
 
 fn text(value: &str) -> Expr {
