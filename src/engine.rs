@@ -8,6 +8,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use chrono::{DateTime, Utc};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -52,6 +53,7 @@ pub struct Engine {
     /// Statements that are planned at the same time.
     planning: Arc<Semaphore>,
     workers: Workers,
+    started: DateTime<Utc>,
 }
 
 /// The threads that run plans. They are not those that serve connections: one step of an operator may take long, and
@@ -105,7 +107,15 @@ impl Engine {
             .build();
         let planning = Arc::new(Semaphore::new((limits.parallelism * PLANNING_PER_CORE).max(PLANNING_MIN)));
         let workers = Workers::new(limits.parallelism)?;
-        Ok(Self { runtime, shares, base: Arc::new(base), by_time_zone: Mutex::default(), planning, workers })
+        Ok(Self {
+            runtime,
+            shares,
+            base: Arc::new(base),
+            by_time_zone: Mutex::default(),
+            planning,
+            workers,
+            started: Utc::now(),
+        })
     }
 
     /// Does work that may keep a core busy for long, such as planning, away from the threads that serve connections. What
@@ -121,6 +131,11 @@ impl Engine {
             handle.block_on(work)
         });
         planned.await.unwrap_or_else(|panic| Err(Error::internal(panic)))
+    }
+
+    /// When the server began.
+    pub fn started(&self) -> DateTime<Utc> {
+        self.started
     }
 
     /// Where plans run.

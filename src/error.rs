@@ -21,6 +21,7 @@ impl SqlState {
     pub const DATA_EXCEPTION: Self = Self("22000");
     pub const STRING_DATA_RIGHT_TRUNCATION: Self = Self("22001");
     pub const NUMERIC_VALUE_OUT_OF_RANGE: Self = Self("22003");
+    pub const NULL_VALUE_NOT_ALLOWED: Self = Self("22004");
     pub const DATETIME_FIELD_OVERFLOW: Self = Self("22008");
     pub const INVALID_ARGUMENT_FOR_LOGARITHM: Self = Self("2201E");
     pub const INVALID_ARGUMENT_FOR_POWER: Self = Self("2201F");
@@ -59,6 +60,7 @@ impl SqlState {
     pub const GROUPING_ERROR: Self = Self("42803");
     pub const DATATYPE_MISMATCH: Self = Self("42804");
     pub const UNDEFINED_FUNCTION: Self = Self("42883");
+    pub const AMBIGUOUS_FUNCTION: Self = Self("42725");
     pub const UNDEFINED_TABLE: Self = Self("42P01");
     pub const UNDEFINED_PARAMETER: Self = Self("42P02");
     pub const DUPLICATE_COLUMN: Self = Self("42701");

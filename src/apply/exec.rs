@@ -301,10 +301,13 @@ impl Run {
             })
             .collect();
         let column: ArrayRef = match self.kind {
-            Kind::Exists => Arc::new(BooleanArray::from_iter(found.iter().map(|found| match found {
-                Found::Exists(exists) => Some(*exists),
-                Found::Values(_) | Found::Batches(_) => None,
-            }))),
+            Kind::Exists => {
+                let exists = found.iter().map(|found| match found {
+                    Found::Exists(exists) => Some(*exists),
+                    Found::Values(_) | Found::Batches(_) => None,
+                });
+                Arc::new(exists.collect::<BooleanArray>())
+            }
             Kind::Scalar => {
                 let nothing = new_null_array(&added, 1);
                 let one =
@@ -313,8 +316,8 @@ impl Run {
             }
             Kind::Array | Kind::Lateral { .. } => {
                 let DataType::List(item) = &added else { return internal_err!("an array is a list") };
-                let lengths = OffsetBuffer::from_lengths(values.iter().map(|values| values.len()));
-                let values: Vec<&dyn Array> = values.iter().map(|values| values.as_ref()).collect();
+                let lengths = OffsetBuffer::from_lengths(values.iter().map(Array::len));
+                let values: Vec<&dyn Array> = values.into_iter().map(AsRef::as_ref).collect();
                 Arc::new(ListArray::try_new(Arc::clone(item), lengths, concat(&values)?, None)?)
             }
         };

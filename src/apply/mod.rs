@@ -110,9 +110,11 @@ fn column_name(id: u64) -> String {
 }
 
 fn schema(id: u64, kind: Kind, input: &LogicalPlan, inner: &LogicalPlan) -> Result<DFSchemaRef> {
-    let only = || match inner.schema().fields().iter().as_slice() {
-        [field] => Ok(Arc::clone(field)),
-        _ => internal_err!("a subquery with several columns has no value"),
+    let only = || {
+        let [field] = inner.schema().fields().iter().as_slice() else {
+            return internal_err!("a subquery with several columns has no value");
+        };
+        Ok(Arc::clone(field))
     };
     let added = |field: Field| vec![(None, Arc::new(field) as FieldRef)];
     let fields: Vec<(Option<TableReference>, FieldRef)> = match kind {
@@ -127,9 +129,8 @@ fn schema(id: u64, kind: Kind, input: &LogicalPlan, inner: &LogicalPlan) -> Resu
             added(Field::new(column_name(id), DataType::List(Arc::new(item)), false))
         }
         Kind::Lateral { outer } => {
-            let nullable = |field: &FieldRef| match outer {
-                true => Arc::new(field.as_ref().clone().with_nullable(true)),
-                false => Arc::clone(field),
+            let nullable = |field: &FieldRef| {
+                if outer { Arc::new(field.as_ref().clone().with_nullable(true)) } else { Arc::clone(field) }
             };
             inner.schema().iter().map(|(qualifier, field)| (qualifier.cloned(), nullable(field))).collect()
         }

@@ -68,10 +68,10 @@ impl ScalarUDFImpl for Parameter {
     }
 
     fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        match self.slot.get(self.number) {
-            Some(value) => Ok(ColumnarValue::Scalar(value)),
-            None => internal_err!("a parameter is read before it has a value"),
-        }
+        let Some(value) = self.slot.get(self.number) else {
+            return internal_err!("a parameter is read before it has a value");
+        };
+        Ok(ColumnarValue::Scalar(value))
     }
 }
 

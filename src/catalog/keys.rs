@@ -8,6 +8,9 @@ use super::model::{Product, Relationship};
 /// `NAMEDATALEN` without its final zero, in bytes.
 const NAME_BYTES_MAX: usize = 63;
 
+/// No contract has as many.
+const KEYS_MAX: usize = 100_000;
+
 /// What a key says of its columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyKind {
@@ -76,7 +79,8 @@ pub(super) fn free(wanted: String, is_taken: impl Fn(&str) -> bool) -> String {
     if !is_taken(&wanted) {
         return wanted;
     }
-    (1..).map(|number: u32| format!("{wanted}{number}")).find(|name| !is_taken(name)).unwrap_or(wanted)
+    let numbered = (1..KEYS_MAX).map(|number| format!("{wanted}{number}")).find(|name| !is_taken(name));
+    numbered.unwrap_or(wanted)
 }
 
 #[cfg(test)]

@@ -303,7 +303,7 @@ impl Session {
         if self.status() == Status::Idle {
             self.listener.heard().await;
         } else {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

@@ -162,8 +162,14 @@ impl Session {
         }
         let portal = self.cursor(&name)?;
         let PortalState::Open(cursor) = &mut portal.state else { return Err(cannot_run(&name)) };
-        let run = cursor.fetch(direction, count, !moves)?;
-        Ok(Executed::Fetch { cursor: name, run, moves })
+        match cursor.fetch(direction, count, !moves) {
+            Ok(run) => Ok(Executed::Fetch { cursor: name, run, moves }),
+            Err(error) => {
+                // a portal over which an error happened is done (`MarkPortalFailed`)
+                portal.state = PortalState::Done;
+                Err(error)
+            }
+        }
     }
 
     /// # Errors

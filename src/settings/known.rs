@@ -82,7 +82,7 @@ const OWN: &[(&str, Option<Kind>, Option<&str>, bool)] = &[
     ("default_transaction_read_only", None, Some("on"), true),
     ("in_hot_standby", None, None, true),
     ("integer_datetimes", None, None, true),
-    ("IntervalStyle", Some(Kind::Word("postgres")), None, true),
+    ("IntervalStyle", None, None, true),
     ("lc_ctype", None, Some("C.UTF-8"), false),
     ("row_security", Some(Kind::Word("on")), None, false),
     ("search_path", Some(Kind::SearchPath), None, false),

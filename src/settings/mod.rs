@@ -3,6 +3,7 @@
 //! Follows PostgreSQL 15, chapter 20 "Server Configuration": names are case-insensitive, unknown names without a dot
 //! are `42704`, bad values `22023`, read-only ones `55P02`. A setting never says who the principal is.
 
+pub mod date_style;
 mod known;
 pub mod moment;
 pub mod time_zone;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::error::{Error, Result, SqlState};
+use date_style::{DateStyle, IntervalStyle};
 pub use known::Facts;
 use known::{Kind, definition, definitions};
 use time_zone::TimeZone;
@@ -361,6 +363,16 @@ impl Settings {
     /// As of when data products are read; `None` is now.
     pub fn as_of(&self) -> Option<DateTime<Utc>> {
         moment::parse(self.raw(AS_OF)?, &TimeZone::UTC)
+    }
+
+    /// How dates and timestamps are written.
+    pub fn date_style(&self) -> DateStyle {
+        self.raw("datestyle").map_or_else(DateStyle::default, DateStyle::of)
+    }
+
+    /// How intervals are written.
+    pub fn interval_style(&self) -> IntervalStyle {
+        self.raw("intervalstyle").map_or_else(IntervalStyle::default, IntervalStyle::of)
     }
 
     pub fn bytea_escape(&self) -> bool {

@@ -285,11 +285,15 @@ fn search_path_is_split_with_quotes() {
 }
 
 #[test]
-fn date_style_keeps_iso() {
+fn date_style_has_a_form_and_an_order() {
     let mut s = settings();
     s.set("datestyle", "dmy").unwrap();
     assert_eq!(s.show("DateStyle").unwrap(), "ISO, DMY");
-    assert!(s.set("datestyle", "German").is_err());
+    s.set("datestyle", "German").unwrap();
+    assert_eq!(s.show("DateStyle").unwrap(), "German, DMY");
+    assert!(s.date_style().day_first);
+    let refused = s.set("datestyle", "Foo").unwrap_err();
+    assert_eq!(refused.report().detail.as_deref(), Some("Unrecognized key word: \"foo\"."));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! PostgreSQL 15, section 20.1.1 "Parameter Names and Values". Bad values are `22023`.
 
+use super::date_style::{self, Unread};
 use super::known::{Definition, Kind};
 use super::time_zone::TimeZone;
 use super::{Settings, moment};
@@ -55,7 +56,10 @@ pub(super) fn canonical(settings: &Settings, definition: &Definition, name: &str
         Kind::Encoding => encoding(own_name, value)?,
         Kind::DateStyle => {
             let current = settings.get("datestyle").unwrap_or_else(|| "ISO, MDY".to_owned());
-            canonical_date_style(&current, value).ok_or_else(|| bad().hint("The only output style is ISO."))?
+            date_style::canonical(&current, value).map_err(|unread| match unread {
+                Unread::Word(word) => bad().detail(format!("Unrecognized key word: \"{word}\".")),
+                Unread::Conflict => bad().detail("Conflicting \"datestyle\" specifications."),
+            })?
         }
         Kind::TimeZone => TimeZone::parse(value).ok_or_else(bad)?.name(),
         Kind::BreakGlass => {
@@ -240,20 +244,6 @@ pub fn parse_bool(value: &str) -> Option<bool> {
         w if "false".starts_with(w) || "no".starts_with(w) => Some(false),
         _ => None,
     }
-}
-
-fn canonical_date_style(current: &str, value: &str) -> Option<String> {
-    let mut order = current.rsplit(", ").next().unwrap_or("MDY").to_owned();
-    for word in value.split(',') {
-        match word.trim().to_ascii_uppercase().as_str() {
-            "ISO" | "DEFAULT" => {}
-            "MDY" | "US" | "NONEURO" | "NONEUROPEAN" => "MDY".clone_into(&mut order),
-            "DMY" | "EURO" | "EUROPEAN" => "DMY".clone_into(&mut order),
-            "YMD" => "YMD".clone_into(&mut order),
-            _ => return None,
-        }
-    }
-    Some(format!("ISO, {order}"))
 }
 
 /// Splits a search path at its commas; names may be quoted.

@@ -98,7 +98,9 @@ pub fn from_texts(texts: &StringArray, element: &DataType) -> Result<ListArray> 
         let parsed = text.map(parse).transpose().map_err(|error| DataFusionError::External(Box::new(error)))?;
         let parsed = parsed.unwrap_or_default();
         lengths.push(parsed.len());
-        parsed.into_iter().for_each(|value| elements.append_option(value));
+        for value in parsed {
+            elements.append_option(value);
+        }
     }
     let elements: ArrayRef = Arc::new(elements.finish());
     let options = CastOptions { safe: false, ..CastOptions::default() };

@@ -17,8 +17,8 @@ use datafusion::logical_expr::{
 };
 
 use super::arrays;
-use super::types::{NUMERIC, PG_TYPMOD_KEY};
-use crate::pgtype::PG_TYPE_KEY;
+use super::types::NUMERIC;
+use crate::pgtype::{PG_TYPE_KEY, PG_TYPMOD_KEY};
 
 /// The longest name, in bytes (`NAMEDATALEN` less its end).
 const NAME_BYTES_MAX: usize = 63;

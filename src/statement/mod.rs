@@ -30,6 +30,7 @@ pub mod postgres;
 pub mod prepared;
 mod quantified;
 mod run;
+mod sets;
 mod shapes;
 mod sized;
 mod sort_keys;

@@ -154,8 +154,12 @@ fn parse_all(parser: &mut Parser<'_>, text: &str) -> Result<Vec<Read>> {
     }
 }
 
-/// `ABORT` is PostgreSQL's other word for `ROLLBACK`, which the parser does not know.
+/// `ABORT` is PostgreSQL's other word for `ROLLBACK`, which the parser does not know, and `TABLE t` is a query, which it
+/// knows inside of others alone.
 fn statement(parser: &mut Parser<'_>) -> std::result::Result<Statement, ParserError> {
+    if is(&parser.peek_token_ref().token, "table") {
+        return parser.parse_query().map(Statement::Query);
+    }
     if !is(&parser.peek_token_ref().token, "abort") {
         return parser.parse_statement();
     }

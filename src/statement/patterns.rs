@@ -89,7 +89,7 @@ impl ScalarUDFImpl for SimilarTo {
         let scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let rows = if scalar { 1 } else { args.number_rows };
         let arrays = args.args.iter().map(|arg| arg.to_array(rows)).collect::<Result<Vec<_>>>()?;
-        let (patterns, escapes) = (arrays[0].as_string::<i32>(), arrays.get(1).map(|a| a.as_string::<i32>()));
+        let (patterns, escapes) = (arrays[0].as_string::<i32>(), arrays.get(1).map(AsArray::as_string::<i32>));
         let mut builder = StringBuilder::new();
         for row in 0..rows {
             if patterns.is_null(row) || escapes.is_some_and(|escapes| escapes.is_null(row)) {
@@ -118,7 +118,7 @@ mod tests {
             ("(a|b)%", "\\", "^(?:(?:a|b).*)$"),
             ("_b_", "\\", "^(?:.b.)$"),
             ("a\\_c", "\\", "^(?:a_c)$"),
-            ("a#%.", "#", "^(?:a%\\.)$"),
+            ("a#%.", "#", "^(?:a\\%\\.)$"),
             ("[%_.]x", "", "^(?:[%_.]x)$"),
         ] {
             assert_eq!(regular(pattern, escape).unwrap(), expected, "{pattern}");

@@ -12,22 +12,22 @@ use crate::error::Result;
 ///
 /// # Errors
 /// `42704` for a type that there is not.
-pub async fn types(types: Vec<SqlType>, context: &Context) -> Result<Vec<Option<DataType>>> {
+pub async fn types(named: Vec<SqlType>, context: &Context) -> Result<Vec<Option<DataType>>> {
     let is_open =
-        |named: &SqlType| matches!(named, SqlType::Custom(name, _) if name.to_string().eq_ignore_ascii_case("unknown"));
-    let open: Vec<bool> = types.iter().map(is_open).collect();
+        |sql: &SqlType| matches!(sql, SqlType::Custom(name, _) if name.to_string().eq_ignore_ascii_case("unknown"));
+    let open: Vec<bool> = named.iter().map(is_open).collect();
     // a NULL cast to a type is planned as that type
-    let typed = types.into_iter().map(|named| {
+    let nulls = named.into_iter().map(|sql| {
         let null = Expr::Value(Value::Null.into());
-        if is_open(&named) {
+        if is_open(&sql) {
             return (null, None);
         }
         let expr = Box::new(null);
-        (Expr::Cast { kind: CastKind::Cast, expr, data_type: named, array: false, format: None }, None)
+        (Expr::Cast { kind: CastKind::Cast, expr, data_type: sql, array: false, format: None }, None)
     });
-    let (typed, planning) = (typed.collect(), context.clone());
-    let planned = async move { bind::arguments(typed, Vec::new(), &planning) };
-    let bound = context.mesh.engine.plan(Box::pin(planned)).await?;
+    let (nulls, own) = (nulls.collect(), context.clone());
+    let bind = async move { bind::arguments(nulls, Vec::new(), &own) };
+    let bound = context.mesh.engine.plan(Box::pin(bind)).await?;
     let found = bound.plan.schema().fields().iter().map(|field| field.data_type().clone());
     Ok(found.zip(open).map(|(found, open)| (!open).then_some(found)).collect())
 }
@@ -36,12 +36,12 @@ pub async fn types(types: Vec<SqlType>, context: &Context) -> Result<Vec<Option<
 ///
 /// # Errors
 /// What evaluating them gives; `0A000` for one that is not constant.
-pub async fn arguments(arguments: Vec<Expr>, types: Vec<DataType>, context: &Context) -> Result<Vec<ScalarValue>> {
-    if arguments.is_empty() {
+pub async fn arguments(given: Vec<Expr>, types: Vec<DataType>, context: &Context) -> Result<Vec<ScalarValue>> {
+    if given.is_empty() {
         return Ok(Vec::new());
     }
-    let typed = arguments.into_iter().zip(types.into_iter().map(Some)).collect();
-    let planning = context.clone();
-    let evaluated = async move { bind::constants(bind::arguments(typed, Vec::new(), &planning)?, &[], &planning) };
+    let wanted = given.into_iter().zip(types.into_iter().map(Some)).collect();
+    let own = context.clone();
+    let evaluated = async move { bind::constants(bind::arguments(wanted, Vec::new(), &own)?, &[], &own) };
     context.mesh.engine.plan(Box::pin(evaluated)).await
 }

@@ -41,9 +41,9 @@ fn rewrite(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
             continue;
         }
         let name = format!("__key_{number}");
-        columns.push(key.expr.alias(&name));
-        let SortExpr { asc, nulls_first, .. } = key;
-        keys.push(SortExpr::new(Expr::Column(Column::new_unqualified(name)), asc, nulls_first));
+        let column = Expr::Column(Column::new_unqualified(name.as_str()));
+        keys.push(SortExpr::new(column, key.asc, key.nulls_first));
+        columns.push(key.expr.alias(name));
     }
     let computed = Projection::try_new(columns, input)?;
     let sorted = LogicalPlan::Sort(Sort { expr: keys, input: Arc::new(LogicalPlan::Projection(computed)), fetch });

@@ -246,13 +246,13 @@ impl Connection {
                     reply::command_complete(&mut channel.output, fetch_tag(moves, sent, &run));
                 }
             }
-            self.report_settings();
         }
         Ok(())
     }
 
-    /// ParameterStatus for settings that changed since the client last heard of them.
-    pub(super) fn report_settings(&mut self) {
+    /// ParameterStatus for settings that changed since the client last heard of them; PostgreSQL tells of them before
+    /// ReadyForQuery, however often they changed.
+    fn report_settings(&mut self) {
         let settings = self.session.settings().lock();
         if self.reported_revision == Some(settings.revision()) {
             return;
@@ -329,6 +329,8 @@ fn encode_options(session: &Session) -> EncodeOptions {
     let settings = session.settings().lock();
     EncodeOptions {
         time_zone: *settings.time_zone(),
+        date_style: settings.date_style(),
+        interval_style: settings.interval_style(),
         bytea_escape: settings.bytea_escape(),
         extra_float_digits: settings.extra_float_digits(),
     }

@@ -6,7 +6,9 @@
 
 mod column;
 pub mod copy;
+mod date_style;
 mod declared;
+mod interval_style;
 mod json;
 mod lists;
 mod variant;
@@ -21,6 +23,7 @@ use self::column::Column;
 use crate::error::{Error, Result, SqlState};
 use crate::pgtype;
 use crate::pgtype::show::{number, numeric, temporal};
+use crate::settings::date_style::{DateStyle, IntervalStyle};
 use crate::settings::time_zone::TimeZone;
 
 /// The largest DataRow, in bytes (PostgreSQL's `MaxAllocSize`).
@@ -39,6 +42,10 @@ const NULL_LENGTH: i32 = -1;
 pub struct EncodeOptions {
     /// `TimeZone`.
     pub time_zone: TimeZone,
+    /// `DateStyle`.
+    pub date_style: DateStyle,
+    /// `IntervalStyle`.
+    pub interval_style: IntervalStyle,
     /// `bytea_output = escape`.
     pub bytea_escape: bool,
     /// `extra_float_digits`, -15 to 3.
@@ -47,7 +54,13 @@ pub struct EncodeOptions {
 
 impl Default for EncodeOptions {
     fn default() -> Self {
-        Self { time_zone: TimeZone::UTC, bytea_escape: false, extra_float_digits: 1 }
+        Self {
+            time_zone: TimeZone::UTC,
+            date_style: DateStyle::default(),
+            interval_style: IntervalStyle::default(),
+            bytea_escape: false,
+            extra_float_digits: 1,
+        }
     }
 }
 

@@ -163,7 +163,6 @@ impl Connection {
                         reply::report(&mut channel.output, &notice);
                     }
                     reply::command_complete(&mut channel.output, tag);
-                    self.report_settings();
                     Ok(())
                 }
                 Some(Executed::Copy(rows, format)) => copy(channel, session, rows, format, &interrupts).await,

@@ -125,6 +125,11 @@ impl Attack {
                 let began = Instant::now();
                 loop {
                     let answer = said(client, &[crate::raw::query(rest)]).await;
+                    // an error in a transaction is told once
+                    let refused = answer.iter().any(|message| message.kind == b'E') && self.matches(&answer);
+                    if refused {
+                        return answer;
+                    }
                     if lines(&answer) != lines(&said(client, &[crate::raw::query(rest)]).await) {
                         continue;
                     }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use tokio::net::TcpStream;
 
 use crate::postgres;
-use crate::raw::Client;
+use crate::raw::{Client, bind_with, execute, parse, sync};
 use crate::serving::shared;
 
 type Session = Client<TcpStream>;
@@ -80,6 +80,65 @@ fn names_of(original: &mut postgres::Client, relation: &str) -> Vec<String> {
     );
     let rows = original.query(&sql, &[], false).rows;
     rows.into_iter().map(|row| String::from_utf8(row[0].clone().unwrap()).unwrap()).collect()
+}
+
+/// What is the same in every PostgreSQL is the same here, byte for byte.
+#[tokio::test]
+async fn facts_are_postgresqls() {
+    let Some(postgres) = postgres::instance() else { return };
+    let (mut mesh, mut original) = (session("sales_analyst").await, postgres.connect());
+    let version = original.query("show server_version_num", &[], false).rows[0][0].clone().unwrap();
+    if !version.starts_with(b"15") {
+        eprintln!("skipped: the PostgreSQL that is installed is not the 15th");
+        return;
+    }
+    for (relation, condition) in [
+        ("pg_aggregate", "aggfnoid < 10000"),
+        ("pg_am", "oid < 10000"),
+        ("pg_amop", "oid < 20000"),
+        ("pg_amproc", "oid < 20000"),
+        ("pg_attribute", "attrelid in (1247, 1249, 1255, 1259)"),
+        ("pg_cast", "oid < 20000"),
+        ("pg_class", "oid in (1247, 1249, 1255, 1259, 2662)"),
+        ("pg_conversion", "oid < 10000"),
+        ("pg_language", "oid < 10000"),
+        ("pg_opclass", "oid < 10000"),
+        ("pg_operator", "oid < 10000"),
+        ("pg_opfamily", "oid < 10000"),
+        ("pg_proc", "oid < 10000"),
+        ("pg_range", "true"),
+        ("pg_ts_dict", "oid < 10000"),
+        ("pg_type", "oid < 10000"),
+    ] {
+        // of what depends on the machine, and of what has no binary form, nothing is compared
+        let columns = format!(
+            "select string_agg(attname, ', ' order by attnum) from pg_attribute where attnum > 0 and atttypid not in \
+             ('aclitem[]'::regtype, 'pg_node_tree'::regtype) and attrelid = 'pg_catalog.{relation}'::regclass and attname \
+             not in ('relfilenode', 'relpages', 'reltuples', 'relallvisible', 'relfrozenxid', 'relminmxid', 'reltoastrelid')"
+        );
+        let columns = original.query(&columns, &[], false).rows[0][0].clone().unwrap();
+        let columns = String::from_utf8(columns).unwrap();
+        let sql = format!("select {columns} from pg_catalog.{relation} where {condition}");
+        let expected = original.query(&sql, &[], true);
+        assert_eq!(expected.error, None, "{sql}");
+        let mut expected = expected.rows;
+        mesh.send(&[parse("", &sql, &[]), bind_with("", "", &[], &[], &[1]), execute("", 0), sync()].concat()).await;
+        let mut found = Vec::new();
+        while let Some(message) = mesh.receive().await {
+            match message.kind {
+                b'D' => found.push(postgres::values(&message.body)),
+                b'E' => panic!("{sql}: {}", message.line()),
+                b'Z' => break,
+                _ => {}
+            }
+        }
+        expected.sort();
+        found.sort();
+        assert_eq!(found.len(), expected.len(), "{relation}");
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_eq!(found, expected, "{relation}: {columns}");
+        }
+    }
 }
 
 #[tokio::test]

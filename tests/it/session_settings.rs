@@ -34,6 +34,13 @@ async fn values_are_set_shown_and_refused_alike() {
             ("set names 'UTF-8'; show client_encoding", "UTF8"),
             ("set datestyle to iso, dmy; show datestyle", "ISO, DMY"),
             ("set xml option document; show xmloption", "document"),
+            ("set datestyle to german; show datestyle", "German, DMY"),
+            ("select date '2024-03-05'", "05.03.2024"),
+            ("set datestyle to postgres, mdy; set timezone = 'UTC'; select timestamptz '2024-03-05 04:05:06+00'", "Tue Mar 05 04:05:06 2024 UTC"),
+            ("set datestyle to sql, dmy; select timestamp '2024-03-05 04:05:06.5'", "05/03/2024 04:05:06.5"),
+            ("set datestyle to iso; set intervalstyle = iso_8601; select interval '1 day 2 hours'", "P1DT2H"),
+            ("set intervalstyle = 'SQL_STANDARD'; select interval '1 day 2 hours'", "1 2:00:00"),
+            ("reset all; select interval '1 day 2 hours'", "1 day 02:00:00"),
         ] {
             assert_eq!(c.rows(sql).await, [shown], "{sql}");
         }

@@ -95,6 +95,7 @@ pub struct InputPlace {
 }
 
 /// Columns, and the columns of another product that they refer to.
+#[derive(Clone)]
 pub struct RelationshipDraft {
     pub columns: Vec<String>,
     /// `<product>.<column>` or `<domain>.<product>.<column>`.

@@ -188,6 +188,7 @@ fn adopt(draft: &mut Draft, contract: &Draft, problems: &mut Vec<Problem>) {
     product.tags.extend(tags);
     draft.columns_at.clone_from(&contract.columns_at);
     draft.readers.clone_from(&contract.readers);
+    draft.relationships.clone_from(&contract.relationships);
     if draft.governs && contract.governs {
         let message = format!("both this file and {} set pgmesh properties", contract.name_at.path.display());
         let suggestion = Some("keep them in one of the two".to_owned());

@@ -1,6 +1,7 @@
 //! Whole catalog folders: each dialect, each kind of problem with its place.
 
 mod policies;
+mod relationships;
 
 use std::collections::BTreeMap;
 use std::fs;

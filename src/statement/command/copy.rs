@@ -316,13 +316,11 @@ fn header(option: &CopyOption) -> Result<bool> {
 }
 
 fn columns(option: &CopyOption) -> Result<Vec<String>> {
-    match &option.argument {
-        Argument::List(list) => Ok(list.clone()),
-        _ => {
-            let message = format!("argument to option \"{}\" must be a list of column names", option.name);
-            Err(invalid(message).position(option.position))
-        }
+    if let Argument::List(list) = &option.argument {
+        return Ok(list.clone());
     }
+    let message = format!("argument to option \"{}\" must be a list of column names", option.name);
+    Err(invalid(message).position(option.position))
 }
 
 fn one_byte(text: &str, what: &str) -> Result<u8> {

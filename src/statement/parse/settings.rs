@@ -130,7 +130,9 @@ impl Reader<'_, '_> {
             (&["session", "authorization"], "session_authorization"),
         ] {
             if words.iter().enumerate().all(|(nth, word)| self.nth_is(nth, word)) {
-                words.iter().for_each(|_| self.parser.advance_token());
+                for _ in words {
+                    self.parser.advance_token();
+                }
                 return Ok(name.to_owned());
             }
         }

@@ -64,9 +64,9 @@ fn name_select(select: &mut Select, order_by: &mut [OrderByExpr], outermost: boo
     let mut renamed: BTreeMap<String, String> = BTreeMap::new();
     for item in &mut select.projection {
         let named = match item {
-            SelectItem::UnnamedExpr(expr) => match column_path(expr) {
+            SelectItem::UnnamedExpr(expr) => {
                 // a column keeps its own name where it may
-                Some(path) => {
+                if let Some(path) = column_path(expr) {
                     let name = path.last().cloned().unwrap_or_default();
                     let known = taken.columns.entry(name.clone()).or_default();
                     let unqualified = path.len() == 1 || known.iter().any(|other| other.len() == 1);
@@ -74,19 +74,18 @@ fn name_select(select: &mut Select, order_by: &mut [OrderByExpr], outermost: boo
                     let clashes = again || taken.names.contains(&name) || taken.explicit.contains_key(&name);
                     known.push(path);
                     (clashes || (wildcard && outermost)).then(|| taken.another(&name))
-                }
-                None => {
+                } else {
                     let name = names::expr_name(expr).unwrap_or_else(|| "?column?".to_owned());
-                    let free = !taken.is_taken(&name) && !(wildcard && outermost) && !elsewhere.contains(&name);
-                    Some(if free {
-                        taken.take(name)
-                    } else {
+                    let clashes = taken.is_taken(&name) || (wildcard && outermost) || elsewhere.contains(&name);
+                    Some(if clashes {
                         let another = taken.another(&name);
                         renamed.entry(name).or_insert_with(|| another.clone());
                         another
+                    } else {
+                        taken.take(name)
                     })
                 }
-            },
+            }
             SelectItem::ExprWithAlias { alias, .. } => {
                 let name = names::fold(alias);
                 let first = taken.names.insert(name.clone()) && !taken.columns.contains_key(&name);

@@ -62,13 +62,16 @@ impl VisitorMut for Shapes<'_> {
             return ControlFlow::Break(error);
         }
         if let Some(LimitClause::LimitOffset { limit, offset, .. }) = &mut query.limit_clause {
-            limit.iter_mut().for_each(as_it_is);
-            offset.iter_mut().for_each(|offset| as_it_is(&mut offset.value));
+            for number in limit.iter_mut().chain(offset.iter_mut().map(|offset| &mut offset.value)) {
+                as_it_is(number);
+            }
         }
         if let Some(order_by) = &mut query.order_by
             && let OrderByKind::Expressions(items) = &mut order_by.kind
         {
-            items.iter_mut().for_each(|item| as_it_is(&mut item.expr));
+            for item in items {
+                as_it_is(&mut item.expr);
+            }
         }
         tables_as_selects(&mut query.body);
         let order_by: &mut [OrderByExpr] = match query.order_by.as_mut().map(|order_by| &mut order_by.kind) {
@@ -355,7 +358,7 @@ mod tests {
     #[test]
     fn clauses_are_said_in_the_planners_words() {
         for (sql, expected) in [
-            ("TABLE s.t", "SELECT * FROM s.t"),
+            ("SELECT * FROM (TABLE s.t) AS x", "SELECT * FROM (SELECT * FROM s.t) AS x"),
             ("SELECT x FROM t ORDER BY 1 FETCH FIRST 3 ROWS ONLY", "SELECT x FROM t ORDER BY 1L LIMIT 3"),
             ("SELECT x FROM t OFFSET 2 FETCH NEXT ROW ONLY", "SELECT x FROM t LIMIT 1L OFFSET 2L"),
             ("SELECT (t).a FROM s.t", "SELECT t.a AS \"a\" FROM s.t"),

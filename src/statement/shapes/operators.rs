@@ -140,12 +140,11 @@ fn whole_number(number: &str) -> Option<DataType> {
     }
     match digits.parse::<i64>() {
         Ok(value) if i32::try_from(value).is_ok() => Some(DataType::Int4(None)),
-        Ok(_) => None,
         Err(_) if digits.len() <= DIGITS_MAX => {
             let info = ExactNumberInfo::PrecisionAndScale(digits.len() as u64, 0);
             Some(DataType::Numeric(info))
         }
-        Err(_) => None,
+        Ok(_) | Err(_) => None,
     }
 }
 
@@ -398,7 +397,7 @@ mod tests {
             ("(a, b) IN ((c, d), (e, f))", "((a = c AND b = d) OR (a = e AND b = f))"),
             ("a = ANY(b)", "\"any =\"(a, b)"),
             ("a <> ALL(b)", "\"all <>\"(a, b)"),
-            ("a LIKE ANY(b)", "\"any ~~\"(a, b)"),
+            ("a LIKE ANY(b)", "\"any ~~\"(a, (b))"),
             ("a = ANY(SELECT b)", "a = ANY(SELECT b)"),
             ("ARRAY[a, b]", "make_array(a, b)"),
             ("ARRAY(SELECT b)", "\"array of subquery\"((SELECT b))"),

@@ -102,10 +102,10 @@ impl ScalarUDFImpl for Only {
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        match types {
-            [DataType::List(item)] => Ok(item.data_type().clone()),
-            _ => datafusion::common::internal_err!("only takes a list"),
-        }
+        let [DataType::List(item)] = types else {
+            return datafusion::common::internal_err!("only takes a list");
+        };
+        Ok(item.data_type().clone())
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {

@@ -42,7 +42,7 @@ use super::shapes::ARRAY_OF_SUBQUERY;
 use crate::apply::{Apply, Kind, free_columns};
 use crate::error::{Error, SqlState};
 
-/// The last rule of a statement's analysis.
+/// A rule of a statement's analysis.
 #[derive(Debug)]
 pub struct Subqueries;
 
@@ -502,13 +502,12 @@ fn count_of_rows() -> Expr {
 }
 
 fn only_column(plan: &LogicalPlan) -> Result<Expr> {
-    match plan.schema().columns().as_slice() {
-        [column] => Ok(Expr::Column(column.clone())),
-        _ => {
-            let error = Error::new(SqlState::SYNTAX_ERROR, "subquery must return only one column");
-            Err(DataFusionError::External(Box::new(error)))
-        }
-    }
+    let columns = plan.schema().columns();
+    let [column] = columns.as_slice() else {
+        let error = Error::new(SqlState::SYNTAX_ERROR, "subquery must return only one column");
+        return Err(DataFusionError::External(Box::new(error)));
+    };
+    Ok(Expr::Column(column.clone()))
 }
 
 /// `… ORDER BY … LIMIT 1` as the rows and their order.
@@ -546,16 +545,15 @@ fn referring_outside(value: &Expr, schema: &datafusion::common::DFSchema) -> Res
     }
     let mut known = true;
     let outside = value.clone().transform_up(|part| match part {
-        Expr::Column(column) => match schema.qualified_field_from_column(&column) {
-            Ok((qualifier, field)) => {
+        Expr::Column(column) => {
+            if let Ok((qualifier, field)) = schema.qualified_field_from_column(&column) {
                 let column = Column::new(qualifier.cloned(), field.name());
                 Ok(Transformed::yes(Expr::OuterReferenceColumn(Arc::clone(field), column)))
-            }
-            Err(_) => {
+            } else {
                 known = false;
                 Ok(Transformed::no(Expr::Column(column)))
             }
-        },
+        }
         part => Ok(Transformed::no(part)),
     })?;
     Ok(known.then_some(outside.data))

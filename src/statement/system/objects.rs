@@ -114,7 +114,7 @@ pub struct Role<'a> {
 }
 
 /// The schemas of the mesh that the principal may know of, and that of the session's views if it has any.
-pub fn namespaces<'a>(context: &'a Context, part: Part) -> Vec<Namespace<'a>> {
+pub fn namespaces(context: &Context, part: Part) -> Vec<Namespace<'_>> {
     let oids = context.snapshot.oids();
     if part == Part::Session {
         if context.views.is_empty() {

@@ -40,7 +40,7 @@ struct Own {
 static OWN_TYPES: LazyLock<Own> = LazyLock::new(|| {
     let types = Cells::of("pg_type");
     let mut own = Own { by_oid: HashMap::new(), by_name: HashMap::new() };
-    for row in 0..types.len() {
+    for row in types.rows() {
         let text = |column| types.value(row, column).unwrap_or_default();
         let Ok(oid) = text("oid").parse() else { continue };
         let schema = if text("typnamespace") == PG_CATALOG_OID.to_string() {
@@ -226,7 +226,7 @@ impl VisibleOids {
     fn roles(&self) -> &HashMap<u32, String> {
         self.roles.get_or_init(|| {
             let cells = Cells::of("pg_authid");
-            let own = (0..cells.len()).filter_map(|row| {
+            let own = cells.rows().filter_map(|row| {
                 Some((cells.value(row, "oid")?.parse().ok()?, cells.value(row, "rolname")?.into_owned()))
             });
             let visible = objects::roles(&self.context).into_iter().map(|role| (role.oid, role.name.to_owned()));
@@ -244,5 +244,80 @@ impl Context {
     /// The OIDs that the principal may know.
     pub fn oids(&self) -> VisibleOids {
         VisibleOids::new(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::catalog::model::ProductId;
+    use crate::statement::system::tests::context;
+
+    #[tokio::test]
+    async fn names_and_oids_lead_to_each_other() {
+        let mesh = crate::mesh::tests::sample();
+        let oids = context(&mesh, "sales_analyst").await.oids();
+        for (schema, name) in [
+            ("pg_catalog", "pg_class"),
+            ("pg_catalog", "pg_class_oid_index"),
+            ("information_schema", "columns"),
+            ("data_catalog", "products"),
+            ("sales", "orders"),
+            ("sales", "orders_pkey"),
+        ] {
+            let oid = oids.relation(schema, name).unwrap_or_else(|| panic!("{schema}.{name}"));
+            let named = oids.relation_name(oid).unwrap();
+            assert_eq!((&*named.schema, &*named.name), (schema, name));
+        }
+        for (schema, name) in [
+            ("pg_catalog", "int4"),
+            ("pg_catalog", "_int4"),
+            ("information_schema", "sql_identifier"),
+            ("data_catalog", "products"),
+            ("sales", "orders"),
+            ("sales", "_orders"),
+        ] {
+            let oid = oids.type_oid(schema, name).unwrap_or_else(|| panic!("{schema}.{name}"));
+            let named = oids.type_name(oid).unwrap();
+            assert_eq!((&*named.schema, &*named.name), (schema, name));
+        }
+        for schema in ["pg_catalog", "information_schema", "data_catalog", "sales", "pg_toast"] {
+            assert_eq!(oids.namespace_name(oids.namespace(schema).unwrap()).unwrap(), schema);
+        }
+        for role in ["sales_analyst", "sales", "postgres", "sales-data-team@company.com"] {
+            assert_eq!(oids.role_name(oids.role(role).unwrap()), Some(role));
+        }
+        let table = oids.table(oids.relation("sales", "orders").unwrap()).unwrap();
+        let key = table.product().unwrap().1.keys[0].0;
+        assert_eq!(oids.constraint_name(key).unwrap().name, "orders_pkey");
+    }
+
+    /// INVARIANT: what is hidden has no OID, and its OID has no name.
+    #[tokio::test]
+    async fn what_is_hidden_has_neither_name_nor_oid() {
+        let mesh = crate::mesh::tests::sample();
+        let context = context(&mesh, "sales_analyst").await;
+        let (oids, all) = (context.oids(), context.snapshot.oids());
+        let mut hidden = 0;
+        for product in context.snapshot.catalog.products.values() {
+            let Some(numbers) = all.table(&product.id).filter(|_| context.visible.get(&product.id).is_none()) else {
+                continue;
+            };
+            hidden += 1;
+            let (schema, table) = (product.domain.schema_name(), product.table_name());
+            assert_eq!(oids.relation(&schema, &table), None);
+            assert_eq!(oids.relation(&schema, &format!("{table}_pkey")), None);
+            assert_eq!(oids.type_oid(&schema, &table), None);
+            assert!(oids.relation_name(numbers.table).is_none());
+            assert!(oids.type_name(numbers.row_type).is_none() && oids.type_name(numbers.row_array).is_none());
+            for (constraint, index) in &numbers.keys {
+                assert!(oids.constraint_name(*constraint).is_none() && oids.relation_name(*index).is_none());
+            }
+        }
+        assert!(hidden > 0);
+        assert_eq!(all.role("auditor").and_then(|oid| oids.role_name(oid)), None, "another user");
+        assert_eq!(oids.role("auditor"), None);
+        assert_eq!(oids.namespace("finance"), None);
+        assert_eq!(all.namespace("finance").and_then(|oid| oids.namespace_name(oid)), None);
+        assert!(all.table(&ProductId("sales.nothing".to_owned())).is_none());
     }
 }

@@ -22,9 +22,11 @@ use super::json::{self, Map, Struct};
 use super::lists::{Extents, Lists};
 use super::temporal::{self, Interval, Style};
 use super::variant::Variants;
-use super::{EncodeOptions, declared, number, numeric};
+use super::{EncodeOptions, date_style, declared, interval_style, number, numeric};
 use crate::error::{Error, Result, SqlState};
 use crate::pgtype::{self, oid};
+use crate::settings::date_style::Output;
+use crate::settings::time_zone::TimeZone;
 
 /// `jsonb_send` puts this version before the text.
 const JSONB_VERSION: u8 = 1;
@@ -82,6 +84,8 @@ pub(super) enum Data<'a> {
     /// An integer whose field declares a type of 32 bits without a sign, a string whose field declares one that is no
     /// text: only the binary form differs.
     Oid(Box<Column<'a>>),
+    /// An object of a type such as `regclass`: its OID, which is its binary form, and its name, which is its text.
+    Object(Box<Column<'a>>, Box<Column<'a>>),
     Char(Box<Column<'a>>),
     Declared(u32, Box<Column<'a>>),
     /// `int2vector` or `oidvector`.
@@ -129,6 +133,9 @@ impl<'a> Column<'a> {
     ///
     /// Errors: `0A000` for a type that PostgreSQL has no form for.
     pub(super) fn new(field: &Field, array: &'a ArrayRef) -> Result<Self> {
+        if let Some(data) = object(field, array)? {
+            return Ok(Self { nulls: array.nulls(), data });
+        }
         let data = if pgtype::is_variant(field) { variant(array)? } else { data(array)? };
         let inner = |data| Box::new(Self { nulls: None, data });
         let data = match (pgtype::pg_type(field).oid, data) {
@@ -190,19 +197,19 @@ impl<'a> Column<'a> {
                 let (value, scale) = pgtype::numeric::unpack(values[row]);
                 numeric::text_256(value, scale as i8, out);
             }
-            Data::Date32(values) => temporal::date_text(i64::from(values[row]), out)?,
-            Data::Date64(values) => temporal::date_text(values[row].div_euclid(MILLIS_PER_DAY), out)?,
+            Data::Date32(values) => date_text(i64::from(values[row]), options, out)?,
+            Data::Date64(values) => date_text(values[row].div_euclid(MILLIS_PER_DAY), options, out)?,
             Data::Time32(values, unit) => temporal::time_text(micros(i64::from(values[row]), *unit, "time")?, out)?,
             Data::Time64(values, unit) => temporal::time_text(micros(values[row], *unit, "time")?, out)?,
             Data::Timestamp(values, unit) => {
-                temporal::timestamp_text(micros(values[row], *unit, "timestamp")?, None, Style::Iso, out)?;
+                timestamp_text(micros(values[row], *unit, "timestamp")?, None, options, out)?;
             }
             Data::TimestampTz(values, unit) => {
                 let zone = Some(&options.time_zone);
-                temporal::timestamp_text(micros(values[row], *unit, "timestamp")?, zone, Style::Iso, out)?;
+                timestamp_text(micros(values[row], *unit, "timestamp")?, zone, options, out)?;
             }
             Data::YearMonth(_) | Data::DayTime(_) | Data::MonthDayNano(_) | Data::Duration(..) => {
-                self.interval(row)?.text(out);
+                interval_style::interval(self.interval(row)?, options.interval_style, out);
             }
             Data::Utf8(values) => out.extend_from_slice(values.value(row).as_bytes()),
             Data::LargeUtf8(values) => out.extend_from_slice(values.value(row).as_bytes()),
@@ -214,6 +221,7 @@ impl<'a> Column<'a> {
             Data::Lists(lists) => lists.text(row, options, out)?,
             Data::Struct(_) | Data::Map(_) | Data::Variant(_) => json::value(self, row, options, out)?,
             Data::Oid(inner) | Data::Char(inner) | Data::Declared(_, inner) => inner.text(row, options, out)?,
+            Data::Object(_, names) => names.text(row, options, out)?,
             Data::Vector(lists) => lists.vector_text(row, options, out)?,
             Data::Indirect(..) => {
                 let (column, row) = self.resolve(row);
@@ -268,7 +276,7 @@ impl<'a> Column<'a> {
                 out.put_u8(JSONB_VERSION);
                 json::value(self, row, options, out)?;
             }
-            Data::Oid(inner) => out.put_u32(inner.oid(row)?),
+            Data::Oid(inner) | Data::Object(inner, _) => out.put_u32(inner.oid(row)?),
             Data::Declared(type_oid, inner) => {
                 let mut text = BytesMut::new();
                 inner.text(row, options, &mut text)?;
@@ -356,6 +364,22 @@ impl<'a> Column<'a> {
     }
 }
 
+#[inline]
+fn date_text(days: i64, options: &EncodeOptions, out: &mut BytesMut) -> Result<()> {
+    match options.date_style.output {
+        Output::Iso => temporal::date_text(days, out),
+        _ => date_style::date(days, options.date_style, out),
+    }
+}
+
+#[inline]
+fn timestamp_text(micros: i64, zone: Option<&TimeZone>, options: &EncodeOptions, out: &mut BytesMut) -> Result<()> {
+    match options.date_style.output {
+        Output::Iso => temporal::timestamp_text(micros, zone, Style::Iso, out),
+        _ => date_style::timestamp(micros, zone, options.date_style, out),
+    }
+}
+
 /// `byteaout` under `bytea_output`.
 pub(super) fn bytea(bytes: &[u8], options: &EncodeOptions, out: &mut BytesMut) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
@@ -395,6 +419,15 @@ pub(super) fn micros(value: i64, unit: TimeUnit, what: &'static str) -> Result<i
 pub(super) fn unsupported(data_type: &DataType) -> Error {
     Error::unsupported(format!("values of type {data_type} cannot be sent to a client"))
         .hint("Select the parts of the value that are needed.")
+}
+
+/// An OID and a name under a field of objects.
+fn object<'a>(field: &Field, array: &'a ArrayRef) -> Result<Option<Data<'a>>> {
+    let Some(object) = array.as_struct_opt().filter(|_| pgtype::is_reg(pgtype::pg_type(field).oid)) else {
+        return Ok(None);
+    };
+    let ([oid, name], [oids, names]) = (&object.fields()[..], object.columns()) else { return Ok(None) };
+    Ok(Some(Data::Object(Box::new(Column::new(oid, oids)?), Box::new(Column::new(name, names)?))))
 }
 
 fn variant(array: &ArrayRef) -> Result<Data<'_>> {

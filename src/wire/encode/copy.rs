@@ -79,7 +79,9 @@ impl CopyEncoder {
         out.put_u32(7 + 2 * u32::from(count));
         out.put_u8(code);
         out.put_u16(count);
-        (0..count).for_each(|_| out.put_u16(u16::from(code)));
+        for _ in 0..count {
+            out.put_u16(u16::from(code));
+        }
         if let Form::Lines(lines) = &self.form
             && lines.header
         {
@@ -162,7 +164,9 @@ impl Form {
             }
             CopyFormat::Csv { delimiter, null, header, quote, escape, force_quote } => {
                 let mut special = Box::new([false; 256]);
-                [delimiter, quote, b'\n', b'\r'].into_iter().for_each(|byte| special[usize::from(byte)] = true);
+                for byte in [delimiter, quote, b'\n', b'\r'] {
+                    special[usize::from(byte)] = true;
+                }
                 let plain_pass = matches!(delimiter, b'\t' | b',' | b';' | b'|')
                     && matches!(quote, b'"' | b'\'')
                     && matches!(null.as_str(), "" | "\\N" | "NULL")

@@ -47,7 +47,7 @@ CLUBS = Table(
     ],
     [
         (1, "Rowing", dt.date(1887, 5, 1)),
-        (2, "Chess \\ \"Go\"", None),
+        (2, 'Chess \\ "Go"', None),
         (3, "Ümläut, tab\tand\nline", dt.date(2024, 2, 29)),
     ],
 )

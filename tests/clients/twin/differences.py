@@ -1,11 +1,15 @@
-"""The differences that are meant: one file, an entry for each, matched exactly.
+"""What may differ: two files.
+
+`differences` holds what is meant, an entry for each, matched exactly:
 
     [psql 12 simple extended]
     reason
     - a line that only PostgreSQL answers
     + a line that only pgmesh answers
 
-An entry that is not seen any more fails the run as an unlisted difference does: it must be taken out.
+`open` names what differs and should not, as `client number`, so that what is alike stays alike: a ratchet, written anew by
+`run --write-open`. An entry of `differences` that is not seen any more fails the run as an unlisted difference does; one of `open`
+is named.
 """
 
 from collections import Counter
@@ -40,6 +44,36 @@ class Differences:
     def stale(self, asked):
         """Entries about what was asked that differ no more, or differ in another way."""
         return [key for key in self.entries if key in asked and key not in self.seen]
+
+
+class Open:
+    def __init__(self, path):
+        self.path = Path(path)
+        lines = self.path.read_text().splitlines() if self.path.exists() else []
+        self.keys = {tuple(line.split()) for line in lines if line and not line.startswith("#")}
+        self.seen = set()
+
+    def known(self, key):
+        """Whether the statement or section is known to differ, in whatever protocol."""
+        if key[:2] not in self.keys:
+            return False
+        self.seen.add(key[:2])
+        return True
+
+    def stale(self, asked):
+        """What is said to differ, was asked, and does not."""
+        return sorted(self.keys & {key[:2] for key in asked} - self.seen)
+
+    def write(self, asked, differing):
+        """Names what differs now; what was not asked stays as it is."""
+        kept = self.keys - {key[:2] for key in asked} | {key[:2] for key in differing}
+        head = "# What differs from PostgreSQL and should not; `run --all --write-open` writes this file.\n"
+        self.path.write_text(head + "".join(f"{' '.join(key)}\n" for key in sorted(kept, key=natural)))
+
+
+def natural(key):
+    """Numbers in the order of numbers."""
+    return key[0], (0, int(key[1]), "") if key[1].isdigit() else (1, 0, key[1])
 
 
 def compare(original, ours):

@@ -1,7 +1,7 @@
 """A pgmesh with the data: contracts in ODCS, tables written by delta-rs, users by `pgmesh user add`."""
 
-import hashlib
 import base64
+import hashlib
 import hmac
 import json
 import os

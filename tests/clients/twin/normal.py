@@ -1,8 +1,9 @@
 """What two servers answered, written so that equal answers are equal lines.
 
 Values that no two servers share are told by what they name: OIDs of objects that the catalog made (12000 and above), in every
-column whose type holds OIDs and in RowDescription. Rows about TOAST tables, which only PostgreSQL has, are left out. Nothing else
-is. Rows are sorted where no ORDER BY stands at the statement's top.
+column whose type holds OIDs and in RowDescription. Numbers of transactions are not compared, nor which minor version it is. Rows
+about TOAST tables, which only PostgreSQL has, are left out. Nothing else is. Rows are sorted where no ORDER BY stands at the
+statement's top.
 """
 
 import re
@@ -15,6 +16,8 @@ OID = 26
 OID_TYPES = {OID, 24, 2202, 2203, 2204, 2205, 2206, 3734, 3769, 4089, 4096, 4191}
 OID_LISTS = {30, 1028, 1008, 2207, 2208, 2209, 2210, 2211}
 TEXT_TYPES = {18, 19, 25, 114, 705, 1042, 1043}
+# xid, cid, xid8: counters of a server's own
+TRANSACTION_TYPES = {28, 29, 5069}
 INTEGER_TYPES = {20: "!q", 21: "!h", 23: "!i"}
 TOAST = re.compile(r"\bpg_toast_\d+")
 # "PostgreSQL 15.18 (Debian …) on …", "15.18 (Debian …)", 150018: the minor version is not compared
@@ -61,9 +64,10 @@ class Names:
                 self.of.setdefault(int(oid), f"{kind.decode()} {name.decode()}")
 
     def name(self, oid):
-        if oid < FIRST_MADE_OID:
+        known = self.of.get(oid)
+        if oid < FIRST_MADE_OID and not (known and TOAST.search(known)):
             return str(oid)
-        return f"<{self.of[oid]}>" if oid in self.of else f"<unknown oid {oid}>"
+        return f"<{known}>" if known else f"<unknown oid {oid}>"
 
     def oid(self, kind, name):
         return next((oid for oid, said in self.of.items() if said == f"{kind} {name}"), None)
@@ -98,9 +102,8 @@ class Writer:
         lines += [f"set {name} = {version(value)}" for name, value in sorted(answer.parameters.items())]
         if answer.error:
             lines.append(f"error {fields(answer.error)}")
-        # a listing's own number of rows counts those that are left out
-        dropped = len(answer.rows) - len(rows)
-        lines += [f"tag {tag}" if not dropped else "tag SELECT" for tag in answer.tags]
+        # the number of rows that came counts those that are left out here
+        lines += [f"tag {tag.replace(f'SELECT {len(answer.rows)}', 'SELECT of these')}" for tag in answer.tags]
         lines.append(f"status {answer.status}")
         return lines
 
@@ -124,6 +127,8 @@ class Writer:
     def cell(self, value, column):
         if value is None:
             return "NULL"
+        if column.type in TRANSACTION_TYPES:
+            return "<transaction>"
         if column.format == 0:
             text = value.decode()
             if column.type in OID_TYPES and text.isdigit():

@@ -32,7 +32,14 @@ class Postgres:
             subprocess.run(["chown", "postgres", str(self.folder)], check=True)
         data_folder = self.folder / "data"
         self._as_user(
-            [self.binaries / "initdb", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "--no-sync"]
+            [
+                self.binaries / "initdb",
+                "--auth=trust",
+                "--username=postgres",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--no-sync",
+            ]
             + ["-D", data_folder],
             check=True,
             stdout=subprocess.DEVNULL,
@@ -68,7 +75,20 @@ class Postgres:
             self.process.wait(20)
 
     def _psql(self, database, sql, check=True):
-        command = ["psql", "-X", "-q", "-At", "-v", "ON_ERROR_STOP=1", "-h", self.folder, "-p", self.port, "-U", "postgres"]
+        command = [
+            "psql",
+            "-X",
+            "-q",
+            "-At",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-h",
+            self.folder,
+            "-p",
+            self.port,
+            "-U",
+            "postgres",
+        ]
         done = subprocess.run(
             [str(part) for part in [*command, "-d", database, "-f", "-"]], input=sql.encode(), capture_output=True
         )
@@ -80,7 +100,9 @@ class Postgres:
         return subprocess.run(self._command(command), **options)
 
     def _command(self, command):
-        as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--"] if os.getuid() == 0 else []
+        as_user = (
+            ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--"] if os.getuid() == 0 else []
+        )
         return as_user + [str(part) for part in command]
 
 
@@ -109,6 +131,9 @@ def load():
         yield f"GRANT USAGE ON SCHEMA {schema} TO sales_analyst;"
     for table in data.TABLES:
         yield from create(table)
+    for table in data.TABLES:
+        # nobody writes to a mesh, and nobody sees the rights of others
+        yield f"REVOKE ALL ON {table.schema}.{table.name} FROM {data.OWNER};"
 
 
 def create(table):

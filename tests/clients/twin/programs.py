@@ -20,6 +20,8 @@ USER = "sales_analyst"
 VERSION = re.compile(r"\b15\.\d+ \([^)]*\)|PostgreSQL 15\.\d+[^\n']*|\b1500\d\d\b")
 # psql tells the line of its script
 PSQL_LINE = re.compile(r"^psql:[^:]*:\d+: ")
+# where an object lies in memory
+ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 # which process notified
 PROCESS = re.compile(r"(process|PID) \d+")
 
@@ -51,11 +53,11 @@ def listed():
 
 
 def compared(client, folder, postgres, mesh):
-    """Yields ((client, section, "run"), None, PostgreSQL's lines, pgmesh's lines, differences)."""
+    """Yields ((client, section, "run"), lines that differ)."""
     original, ours = (sections(run(client, folder, server, postgres), server) for server in (postgres, mesh))
     for name in [*original, *(name for name in ours if name not in original)]:
         left, right = original.get(name, ["(no such section)"]), ours.get(name, ["(no such section)"])
-        yield (client.name, name.replace(" ", "_"), "run"), None, left, right, compare(left, right)
+        yield (client.name, name.replace(" ", "_"), "run"), compare(left, right)
 
 
 def run(client, folder, server, postgres):
@@ -74,19 +76,39 @@ def run(client, folder, server, postgres):
     kind = client.program.suffix
     if client.name == "fdw":
         command = ["psql", "-X", "-a", "-h", postgres.folder, "-p", postgres.port, "-U", "postgres", "-d", "mesh"]
-        command += ["-v", f"host={server.host}", "-v", f"port={server.port}", "-v", f"user={USER}", "-f", client.program.name]
+        command += [
+            "-v",
+            f"host={server.host}",
+            "-v",
+            f"port={server.port}",
+            "-v",
+            f"user={USER}",
+            "-f",
+            client.program.name,
+        ]
     elif kind == ".sql":
         command = ["psql", "-X", "-a", "-f", client.program.name]
     elif kind == ".js":
         command = ["node", client.program]
+    elif kind == ".pl":
+        command = ["perl", client.program]
+    elif kind == ".go":
+        # Debian's packages of Go sources lie where GOPATH was
+        environment |= {"GOPATH": "/usr/share/gocode", "GO111MODULE": "off", "GOFLAGS": "-buildvcs=false"}
+        command = ["go", "run", client.program]
     elif kind == ".java":
         command = ["java", "-cp", os.environ.get("PGJDBC_JAR", "/usr/share/java/postgresql.jar"), client.program]
     else:
         command = [folder / environment_of(client) / "bin/python", client.program]
     try:
         done = subprocess.run(
-            [str(part) for part in command], env=environment, stdin=subprocess.DEVNULL, cwd=client.program.parent,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=SECONDS_MAX[client.fast],
+            [str(part) for part in command],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            cwd=client.program.parent,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=SECONDS_MAX[client.fast],
         )
         text = done.stdout.decode(errors="replace")
         return text if done.returncode == 0 else f"{text}\nexit code {done.returncode}\n"
@@ -108,7 +130,8 @@ def sections(text, server):
             lines = found.setdefault(begun.group(1), [])
         elif not begun:
             line = PSQL_LINE.sub("", line.replace(str(server.port), "PORT"))
-            lines.append(PROCESS.sub(r"\1 N", VERSION.sub("<version>", line)))
+            line = ADDRESS.sub("", VERSION.sub("<version>", line))
+            lines.append(PROCESS.sub(r"\1 N", line))
     return found
 
 
@@ -129,7 +152,7 @@ def there(package, folder):
 
 
 def install(chosen, folder):
-    """Everything that the clients need, by their registries' ordinary clients."""
+    """Everything that the clients need, by their registries' ordinary clients. Whether all of it is there now."""
     wanted = {}
     for client in chosen:
         for package in missing(client, folder):
@@ -151,7 +174,8 @@ def install(chosen, folder):
                 subprocess.run(["python3", "-m", "venv", environment], check=True)
             command = [environment / "bin/python", "-m", "pip", "install", "-q", "--disable-pip-version-check", *names]
             subprocess.run(command, check=False)
-    for client in chosen:
-        lacking = missing(client, folder)
-        if lacking:
-            print(f"could not install {' '.join(lacking)}; {client.name} is skipped")
+    lacking = {client.name: missing(client, folder) for client in chosen}
+    for name, packages in lacking.items():
+        if packages:
+            print(f"could not install {' '.join(packages)}; {name} is skipped")
+    return not any(lacking.values())

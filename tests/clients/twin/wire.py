@@ -87,11 +87,10 @@ class Connection:
         self._send(b"Q", sql.encode() + b"\0")
         return self._collect(Answer())
 
-    def extended(self, sql, values=(), binary=False, portal="", describe=True):
+    def extended(self, sql, values=(), binary=False, portal=""):
         """Parse, Describe of the statement, Bind with text parameters, Describe of the portal, Execute, Sync."""
         out = message(b"P", b"\0" + sql.encode() + b"\0" + struct.pack("!h", 0))
-        if describe:
-            out += message(b"D", b"S\0")
+        out += message(b"D", b"S\0")
         bind = portal.encode() + b"\0\0" + struct.pack("!hh", 0, len(values))
         for value in values:
             data = None if value is None else str(value).encode()

@@ -38,7 +38,8 @@ fn own_rows(part: Part) -> Vec<Row> {
         return Vec::new();
     }
     let types = Cells::of("pg_type");
-    let domains: HashMap<String, String> = (0..types.len())
+    let domains: HashMap<String, String> = types
+        .rows()
         .filter(|row| types.value(*row, "typtype").as_deref() == Some("d"))
         .filter_map(|row| Some((types.value(row, "oid")?.into_owned(), types.value(row, "typname")?.into_owned())))
         .collect();
@@ -58,7 +59,7 @@ fn own_rows(part: Part) -> Vec<Row> {
             not_null: !field.is_nullable(),
         })
     };
-    (0..attributes.len()).filter_map(row).collect()
+    attributes.rows().filter_map(row).collect()
 }
 
 fn all(context: &Context, part: Part) -> Result<Vec<Row>> {
@@ -107,13 +108,12 @@ impl Described {
                 number(bits >> 16, 10, Some(((bits & 0x7ff) ^ 0x400) - 0x400))
             }
             oid::NUMERIC => Self { radix: Some(10), ..Self::default() },
-            oid::TEXT => Self { octets: Some(TEXT_BYTES_MAX), ..Self::default() },
             oid::VARCHAR | oid::BPCHAR if typmod >= TYPMOD_HEADER => {
                 let characters = typmod - TYPMOD_HEADER;
                 let octets = characters.checked_mul(CHARACTER_BYTES_MAX);
                 Self { characters: Some(characters), octets, ..Self::default() }
             }
-            oid::VARCHAR | oid::BPCHAR => Self { octets: Some(TEXT_BYTES_MAX), ..Self::default() },
+            oid::TEXT | oid::VARCHAR | oid::BPCHAR => Self { octets: Some(TEXT_BYTES_MAX), ..Self::default() },
             oid::DATE => Self { moment_precision: Some(0), ..Self::default() },
             oid::TIME | oid::TIMESTAMP | oid::TIMESTAMPTZ | oid::INTERVAL => {
                 Self { moment_precision: Some(if typmod < 0 { 6 } else { typmod }), ..Self::default() }

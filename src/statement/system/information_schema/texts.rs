@@ -13,7 +13,7 @@ const ENCODING: &str = "UTF8";
 
 fn collation_names() -> Vec<String> {
     let cells = Cells::of("pg_collation");
-    (0..cells.len()).filter_map(|row| cells.value(row, "collname").map(Into::into)).collect()
+    cells.rows().filter_map(|row| cells.value(row, "collname").map(Into::into)).collect()
 }
 
 pub fn character_sets(context: &Context, _: Part) -> Result<RecordBatch> {

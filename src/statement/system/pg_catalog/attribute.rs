@@ -34,7 +34,7 @@ static TYPES: LazyLock<HashMap<u32, OfType>> = LazyLock::new(|| {
         };
         Some((text("oid").parse().ok()?, of_type))
     };
-    (0..types.len()).filter_map(one).collect()
+    types.rows().filter_map(one).collect()
 });
 
 /// Columns as they are collected, one vector for each that differs from row to row.

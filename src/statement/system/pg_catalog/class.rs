@@ -17,7 +17,7 @@ struct Row<'a> {
     oid: u32,
     name: std::borrow::Cow<'a, str>,
     of: &'a Relation<'a>,
-    row_type: u32,
+    reltype: u32,
     access_method: u32,
     columns: usize,
     kind: char,
@@ -36,7 +36,7 @@ pub fn rows(context: &Context, part: Part) -> Result<RecordBatch> {
             oid: relation.oid,
             name: relation.name.into(),
             of: relation,
-            row_type: relation.row_type,
+            reltype: relation.row_type,
             access_method: if kind == 'r' { HEAP } else { 0 },
             columns: columns.len(),
             kind,
@@ -47,7 +47,7 @@ pub fn rows(context: &Context, part: Part) -> Result<RecordBatch> {
                 oid: index,
                 name: key.name.into(),
                 of: relation,
-                row_type: 0,
+                reltype: 0,
                 access_method: BTREE,
                 columns: numbers.len(),
                 kind: 'i',
@@ -60,7 +60,7 @@ pub fn rows(context: &Context, part: Part) -> Result<RecordBatch> {
         .oids("oid", rows.iter().map(|row| row.oid))
         .names("relname", rows.iter().map(|row| &row.name))
         .oids("relnamespace", rows.iter().map(|row| row.of.namespace))
-        .oids("reltype", rows.iter().map(|row| row.row_type))
+        .oids("reltype", rows.iter().map(|row| row.reltype))
         .oids("relowner", rows.iter().map(|row| row.of.owner))
         .oids("relam", rows.iter().map(|row| row.access_method))
         .float4s("reltuples", rows.iter().map(|row| if row.kind == 'v' { 0.0 } else { UNCOUNTED }))

@@ -23,7 +23,7 @@ const DEFAULT_COLLATION: u32 = 100;
 static OPERATOR_CLASSES: LazyLock<HashMap<u32, u32>> = LazyLock::new(|| {
     let classes = Cells::of("pg_opclass");
     let text = |row, column| classes.value(row, column).unwrap_or_default();
-    let rows = (0..classes.len()).filter(|row| text(*row, "opcmethod") == BTREE && text(*row, "opcdefault") == "t");
+    let rows = classes.rows().filter(|row| text(*row, "opcmethod") == BTREE && text(*row, "opcdefault") == "t");
     rows.filter_map(|row| Some((text(row, "opcintype").parse().ok()?, text(row, "oid").parse().ok()?))).collect()
 });
 
@@ -40,7 +40,7 @@ fn operator_class(type_oid: u32) -> u32 {
 static EQUALITY: LazyLock<HashMap<u32, u32>> = LazyLock::new(|| {
     let operators = Cells::of("pg_operator");
     let text = |row, column| operators.value(row, column).unwrap_or_default();
-    let rows = (0..operators.len()).filter(|row| text(*row, "oprname") == "=");
+    let rows = operators.rows().filter(|row| text(*row, "oprname") == "=");
     let rows = rows.filter(|row| text(*row, "oprleft") == text(*row, "oprright"));
     rows.filter_map(|row| Some((text(row, "oprleft").parse().ok()?, text(row, "oid").parse().ok()?))).collect()
 });

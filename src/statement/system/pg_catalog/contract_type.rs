@@ -34,9 +34,25 @@ fn named(name: &str) -> Option<PgType> {
     let inside = arguments.get(1..arguments.len().saturating_sub(1)).unwrap_or_default();
     let base = format!("{} {}", base.trim(), tail.trim());
     Some(match base.trim() {
-        // Delta has one type of texts, without a length
-        "string" | "text" | "clob" | "uuid" | "json" | "enum" | "email" | "uri" | "keyword" | "varchar" | "char"
-        | "character" | "character varying" | "nvarchar" | "nchar" | "bpchar" => plain(oid::TEXT),
+        // Delta has one type of texts, without a length, and no time of day
+        "string"
+        | "text"
+        | "clob"
+        | "uuid"
+        | "json"
+        | "enum"
+        | "email"
+        | "uri"
+        | "keyword"
+        | "varchar"
+        | "char"
+        | "character"
+        | "character varying"
+        | "nvarchar"
+        | "nchar"
+        | "bpchar"
+        | "time"
+        | "time without time zone" => plain(oid::TEXT),
         "integer" | "int" | "whole" | "int32" | "int4" => plain(oid::INT4),
         "long" | "bigint" | "int64" => plain(oid::INT8),
         "short" | "smallint" | "int16" | "int2" | "byte" | "tinyint" => plain(oid::INT2),
@@ -53,8 +69,6 @@ fn named(name: &str) -> Option<PgType> {
         | "timestamptz"
         | "timestamp with time zone"
         | "datetimeoffset" => plain(oid::TIMESTAMPTZ),
-        // Delta has no time of day; writers store it as text
-        "time" | "time without time zone" => plain(oid::TEXT),
         "binary" | "varbinary" | "bytes" | "bytea" | "blob" => plain(oid::BYTEA),
         "array" | "list" => array(if inside.is_empty() { "string" } else { inside })?,
         "map" | "object" | "variant" | "struct" | "record" | "row" => plain(oid::JSONB),

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, LazyLock, OnceLock};
 
 use datafusion::arrow::array::{
@@ -86,7 +87,7 @@ type Domains = HashMap<&'static str, (u32, i32)>;
 static SHAPES: LazyLock<HashMap<u32, HashMap<&'static str, Shape>>> = LazyLock::new(shapes);
 static INFORMATION_SCHEMA_OID: LazyLock<u32> = LazyLock::new(|| {
     let namespaces = Cells::of("pg_namespace");
-    let found = (0..namespaces.len()).find(|row| namespaces.raw(*row, "nspname") == "information_schema");
+    let found = namespaces.rows().find(|row| namespaces.raw(*row, "nspname") == "information_schema");
     found.map_or(0, |row| namespaces.number(row, "oid"))
 });
 
@@ -117,9 +118,9 @@ impl Shape {
         let cells = Cells::of(self.name);
         let array = |field: &Arc<Field>| {
             let column = cells.column(field.name())?;
-            array_of(field, (0..cells.len()).map(|row| cells.at(row, column)))
+            array_of(field, cells.rows().map(|row| cells.at(row, column)))
         };
-        let arrays = if cells.len() == 0 {
+        let arrays = if cells.rows().is_empty() {
             self.columns.fields().iter().map(|field| Ok(new_null_array(field.data_type(), 0))).collect()
         } else {
             self.columns.fields().iter().map(array).collect::<Result<Vec<_>>>()
@@ -131,7 +132,8 @@ impl Shape {
 
 fn shapes() -> HashMap<u32, HashMap<&'static str, Shape>> {
     let types = Cells::of("pg_type");
-    let domains: Domains = (0..types.len())
+    let domains: Domains = types
+        .rows()
         .filter(|row| types.raw(*row, "typtype") == DOMAIN)
         .map(|row| {
             let typmod = types.raw(row, "typtypmod").parse().unwrap_or(-1);
@@ -141,7 +143,7 @@ fn shapes() -> HashMap<u32, HashMap<&'static str, Shape>> {
     let attributes = Cells::of("pg_attribute");
     let mut fields: HashMap<&str, Vec<Field>> = HashMap::new();
     // in the file they are in order
-    for row in 0..attributes.len() {
+    for row in attributes.rows() {
         if !attributes.raw(row, "attnum").starts_with('-') {
             let of = fields.entry(attributes.raw(row, "attrelid")).or_default();
             of.push(column(&attributes, row, &domains));
@@ -149,7 +151,7 @@ fn shapes() -> HashMap<u32, HashMap<&'static str, Shape>> {
     }
     let classes = Cells::of("pg_class");
     let mut shapes: HashMap<u32, HashMap<&str, Shape>> = HashMap::new();
-    for row in 0..classes.len() {
+    for row in classes.rows() {
         let fields = fields.remove(classes.raw(row, "oid")).unwrap_or_default();
         let name = classes.raw(row, "relname");
         let acl = classes.raw(row, "relacl");
@@ -215,8 +217,9 @@ impl Cells {
         Self { columns, rows: lines.map(|line| line.split('\t').collect()).collect() }
     }
 
-    pub fn len(&self) -> usize {
-        self.rows.len()
+    /// The numbers of its rows.
+    pub fn rows(&self) -> Range<usize> {
+        0..self.rows.len()
     }
 
     fn column(&self, name: &str) -> Result<Column> {

@@ -141,14 +141,9 @@ impl Filled {
         let Ok(field) = self.shape.columns.field_with_name(name) else { return self };
         let one = facts::value(field, value).and_then(|one| ScalarValue::try_from_array(&one, 0).map_err(from_engine));
         let array = one.and_then(|one| one.to_array_of_size(self.rows).map_err(from_engine));
-        match array {
-            Ok(array) => self.set(name, array),
-            // then the column is not as long as the others, which `finish` refuses
-            Err(_) => {
-                let empty = new_null_array(field.data_type(), 0);
-                self.set(name, empty)
-            }
-        }
+        // where it is no value of the column, the column is too short, and `finish` refuses it
+        let array = array.unwrap_or_else(|_| new_null_array(field.data_type(), 0));
+        self.set(name, array)
     }
 
     /// All columns of the relation.

@@ -23,7 +23,7 @@ struct Row {
 /// PostgreSQL's own roles, then those of the mesh.
 fn all(context: &Context) -> Vec<Row> {
     let cells = Cells::of("pg_authid");
-    let own = (0..cells.len()).filter_map(|row| {
+    let own = cells.rows().filter_map(|row| {
         let oid = cells.value(row, "oid")?.parse().ok()?;
         let name = cells.value(row, "rolname")?.into_owned();
         // nobody logs in as the role that owns the catalog

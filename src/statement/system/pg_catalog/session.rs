@@ -27,7 +27,7 @@ pub fn settings(context: &Context, _: Part) -> Result<RecordBatch> {
     let settings = context.settings.lock();
     let facts = Cells::of("pg_settings");
     let known: HashMap<String, usize> =
-        (0..facts.len()).filter_map(|row| Some((facts.value(row, "name")?.to_ascii_lowercase(), row))).collect();
+        facts.rows().filter_map(|row| Some((facts.value(row, "name")?.to_ascii_lowercase(), row))).collect();
     let rows: Vec<_> = settings
         .all()
         .into_iter()

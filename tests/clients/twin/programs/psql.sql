@@ -125,10 +125,14 @@ SELECT no_function(1);
 SELEC 1;
 SELECT 1 +;
 SELECT 'x'::int;
-INSERT INTO sales.clubs VALUES (9, 'x');
+SELECT 1/0;
 \errverbose
 SET nothing = 1;
 SHOW nothing;
+\echo == writes
+INSERT INTO sales.clubs VALUES (9, 'x');
+CREATE TABLE t (i int);
+CREATE TEMP TABLE t (i int);
 \echo == notifications
 LISTEN twin;
 NOTIFY twin, 'hello';

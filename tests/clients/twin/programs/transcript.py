@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 
 HOST, PORT = os.environ["PGHOST"], int(os.environ["PGPORT"])
 USER, PASSWORD, DATABASE = os.environ["PGUSER"], os.environ["PGPASSWORD"], os.environ["PGDATABASE"]
@@ -29,8 +28,3 @@ def told(error):
 def show(rows):
     for row in rows:
         print(f"row {tuple(row)!r}" if not isinstance(row, dict) else f"row {row!r}")
-
-
-def without_addresses(text):
-    """Objects print where they lie in memory."""
-    return re.sub(r" at 0x[0-9a-f]+", "", text)

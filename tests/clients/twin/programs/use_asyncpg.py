@@ -24,7 +24,9 @@ async def main():
         show(tuple(row.values()) for row in await db.fetch("SELECT * FROM sales.orders ORDER BY id"))
 
     with section("prepared"):
-        statement = await db.prepare("SELECT id, amount, tags, at FROM sales.orders WHERE id > $1 AND day < $2 ORDER BY id")
+        statement = await db.prepare(
+            "SELECT id, amount, tags, at FROM sales.orders WHERE id > $1 AND day < $2 ORDER BY id"
+        )
         for attribute in statement.get_attributes():
             print(attribute.name, attribute.type.name, attribute.type.schema, attribute.type.kind)
         print([parameter.name for parameter in statement.get_parameters()], statement.get_statusmsg())
@@ -34,12 +36,26 @@ async def main():
         print(statement.get_statusmsg())
 
     with section("parameters"):
-        print(await db.fetchrow("SELECT $1::int, $2::text, $3::numeric, $4::bytea, $5::bool, $6::int[]", 1, "x", "1.50", b"\0", True, [1, None]))
+        print(
+            await db.fetchrow(
+                "SELECT $1::int, $2::text, $3::numeric, $4::bytea, $5::bool, $6::int[]",
+                1,
+                "x",
+                "1.50",
+                b"\0",
+                True,
+                [1, None],
+            )
+        )
         print(await db.fetchval("SELECT count(*) FROM sales.orders WHERE id = ANY($1::int[])", [1, 2, 99]))
         print(await db.fetchval("SELECT $1::jsonb", '{"a": 1}'))
 
     with section("introspection"):
-        print(await db.fetchrow("SELECT row(1, 'a'), array[1, 2], '{1}'::oid[], '{a}'::name[], 'x'::\"char\", 'int4'::regtype"))
+        print(
+            await db.fetchrow(
+                "SELECT row(1, 'a'), array[1, 2], '{1}'::oid[], '{a}'::name[], 'x'::\"char\", 'int4'::regtype"
+            )
+        )
         show([await db.fetchrow("SELECT o FROM sales.clubs o ORDER BY id LIMIT 1")])
 
     with section("cursor"):
@@ -66,7 +82,17 @@ async def main():
 
     with section("copy table"):
         out = io.BytesIO()
-        print(await db.copy_from_table("clubs", schema_name="sales", columns=["id", "name"], output=out, format="csv", header=True, delimiter=";"))
+        print(
+            await db.copy_from_table(
+                "clubs",
+                schema_name="sales",
+                columns=["id", "name"],
+                output=out,
+                format="csv",
+                header=True,
+                delimiter=";",
+            )
+        )
         print(out.getvalue())
 
     with section("copy parameters"):
@@ -105,7 +131,11 @@ async def main():
     await db.close()
     with section("pool"):
         async with asyncpg.create_pool(DSN, min_size=2, max_size=3) as pool:
-            print(await asyncio.gather(*(pool.fetchval("SELECT $1::int + count(*) FROM sales.clubs", n) for n in range(8))))
+            print(
+                await asyncio.gather(
+                    *(pool.fetchval("SELECT $1::int + count(*) FROM sales.clubs", n) for n in range(8))
+                )
+            )
             async with pool.acquire() as session:
                 await session.execute("SET DateStyle = 'German'")
             async with pool.acquire() as session:

@@ -11,9 +11,15 @@ for protocol in ("binary", "csv", "cursor", "simple"):
         print(table.schema)
         print(table.to_pylist())
 with section("arrays"):
-    print(connectorx.read_sql(DSN, "SELECT id, numbers FROM sales.orders WHERE numbers IS NOT NULL ORDER BY id", return_type="arrow").to_pylist())
+    print(
+        connectorx.read_sql(
+            DSN, "SELECT id, numbers FROM sales.orders WHERE numbers IS NOT NULL ORDER BY id", return_type="arrow"
+        ).to_pylist()
+    )
 with section("partitions"):
-    table = connectorx.read_sql(DSN, "SELECT id, amount FROM sales.orders", partition_on="id", partition_num=4, return_type="arrow")
+    table = connectorx.read_sql(
+        DSN, "SELECT id, amount FROM sales.orders", partition_on="id", partition_num=4, return_type="arrow"
+    )
     print(table.sort_by("id").to_pylist())
 with section("metadata"):
     print(connectorx.get_meta(DSN, SQL, protocol="binary").dtypes.to_string())

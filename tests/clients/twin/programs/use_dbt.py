@@ -11,7 +11,13 @@ from pathlib import Path
 from dbt.cli.main import dbtRunner
 from transcript import DATABASE, HOST, PASSWORD, PORT, USER, section
 
-PROJECT = {"name": "twin", "version": "1.0.0", "profile": "twin", "config-version": 2, "flags": {"send_anonymous_usage_stats": False}}
+PROJECT = {
+    "name": "twin",
+    "version": "1.0.0",
+    "profile": "twin",
+    "config-version": 2,
+    "flags": {"send_anonymous_usage_stats": False},
+}
 PROFILE = {
     "twin": {
         "target": "dev",
@@ -30,12 +36,27 @@ SOURCES = {
                 {
                     "name": "orders",
                     "loaded_at_field": "at",
-                    "config": {"freshness": {"warn_after": {"count": 1, "period": "day"}, "error_after": {"count": 36500, "period": "day"}}},
+                    "config": {
+                        "freshness": {
+                            "warn_after": {"count": 1, "period": "day"},
+                            "error_after": {"count": 36500, "period": "day"},
+                        }
+                    },
                     "columns": [
                         {"name": "id", "data_tests": ["unique", "not_null"]},
                         {"name": "note", "data_tests": ["not_null"]},
-                        {"name": "club_id", "data_tests": [{"relationships": {"arguments": {"to": "source('sales', 'clubs')", "field": "id"}}}]},
-                        {"name": "small", "data_tests": [{"accepted_values": {"arguments": {"values": [1000, 3000], "quote": False}}}]},
+                        {
+                            "name": "club_id",
+                            "data_tests": [
+                                {"relationships": {"arguments": {"to": "source('sales', 'clubs')", "field": "id"}}}
+                            ],
+                        },
+                        {
+                            "name": "small",
+                            "data_tests": [
+                                {"accepted_values": {"arguments": {"values": [1000, 3000], "quote": False}}}
+                            ],
+                        },
                     ],
                 },
                 {"name": "clubs", "columns": [{"name": "name", "data_tests": ["unique"]}]},
@@ -79,7 +100,10 @@ with tempfile.TemporaryDirectory() as folder:
         done = invoke("show", "--select", "totals", "--limit", "10")
         print(done.success, done.exception and told(done.exception))
         for result in getattr(done.result, "results", []):
-            print(result.status, told(result.message) if result.status == "error" else [tuple(row) for row in result.agate_table.rows])
+            print(
+                result.status,
+                told(result.message) if result.status == "error" else [tuple(row) for row in result.agate_table.rows],
+            )
     with section("catalog"):
         done = invoke("docs", "generate")
         print(done.success, done.exception and told(done.exception))
@@ -89,4 +113,7 @@ with tempfile.TemporaryDirectory() as folder:
             print(name, source["metadata"], source["columns"])
     with section("run"):
         done = invoke("run")
-        print(done.success, [told(result.message) for result in getattr(done.result, "results", [])] or told(done.exception))
+        print(
+            done.success,
+            [told(result.message) for result in getattr(done.result, "results", [])] or told(done.exception),
+        )

@@ -18,16 +18,32 @@ for table in ("clubs", "orders", "v"):
     with section(f"describe {table}"):
         show(db.execute(f"DESCRIBE mesh.sales.{table}").fetchall())
 with section("constraints"):
-    show(db.execute("SELECT table_name, constraint_type, constraint_column_names FROM duckdb_constraints() WHERE database_name = 'mesh' AND schema_name = 'sales' ORDER BY ALL").fetchall())
+    show(
+        db.execute(
+            "SELECT table_name, constraint_type, constraint_column_names FROM duckdb_constraints() WHERE database_name = 'mesh' AND schema_name = 'sales' ORDER BY ALL"
+        ).fetchall()
+    )
 with section("rows"):
     show(db.execute("SELECT * FROM mesh.sales.orders ORDER BY id").fetchall())
 with section("filters"):
     db.execute("SET pg_experimental_filter_pushdown = true")
-    show(db.execute("SELECT id, note FROM mesh.sales.orders WHERE id > 5 AND day < DATE '2026-01-20' AND amount > 0 AND note IS NOT NULL ORDER BY id").fetchall())
+    show(
+        db.execute(
+            "SELECT id, note FROM mesh.sales.orders WHERE id > 5 AND day < DATE '2026-01-20' AND amount > 0 AND note IS NOT NULL ORDER BY id"
+        ).fetchall()
+    )
 with section("join with a table of its own"):
     db.execute("CREATE TABLE local AS SELECT range AS id FROM range(5)")
-    show(db.execute("SELECT l.id, c.name, sum(o.amount) FROM local l JOIN mesh.sales.clubs c USING (id) JOIN mesh.sales.orders o ON o.club_id = c.id GROUP BY ALL ORDER BY 1").fetchall())
+    show(
+        db.execute(
+            "SELECT l.id, c.name, sum(o.amount) FROM local l JOIN mesh.sales.clubs c USING (id) JOIN mesh.sales.orders o ON o.club_id = c.id GROUP BY ALL ORDER BY 1"
+        ).fetchall()
+    )
 with section("a query sent as it is"):
-    show(db.execute("SELECT * FROM postgres_query('mesh', 'SELECT club_id, count(*) AS n FROM sales.orders GROUP BY 1 ORDER BY 1')").fetchall())
+    show(
+        db.execute(
+            "SELECT * FROM postgres_query('mesh', 'SELECT club_id, count(*) AS n FROM sales.orders GROUP BY 1 ORDER BY 1')"
+        ).fetchall()
+    )
 with section("write"):
     db.execute("CREATE TABLE mesh.sales.t (i INTEGER)")

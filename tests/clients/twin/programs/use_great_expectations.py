@@ -33,7 +33,9 @@ EXPECTATIONS = [
     gxe.ExpectColumnMeanToBeBetween(column="big", min_value=0),
     gxe.ExpectColumnMedianToBeBetween(column="id", min_value=13, max_value=13),
     gxe.ExpectColumnStdevToBeBetween(column="id", min_value=7, max_value=8),
-    gxe.ExpectColumnQuantileValuesToBeBetween(column="id", quantile_ranges={"quantiles": [0.25, 0.75], "value_ranges": [[1, 10], [15, 25]]}),
+    gxe.ExpectColumnQuantileValuesToBeBetween(
+        column="id", quantile_ranges={"quantiles": [0.25, 0.75], "value_ranges": [[1, 10], [15, 25]]}
+    ),
     gxe.ExpectColumnDistinctValuesToBeInSet(column="club_id", value_set=[1, 2, 3]),
     gxe.ExpectColumnMaxToBeBetween(column="id", min_value=25, max_value=25),
     gxe.ExpectColumnPairValuesAToBeGreaterThanB(column_A="id", column_B="club_id", or_equal=True),
@@ -48,8 +50,16 @@ for expectation in EXPECTATIONS:
     with section(f"{type(expectation).__name__} {getattr(expectation, 'column', '')}"):
         found = batch.validate(expectation)
         result = {key: value for key, value in (found.result or {}).items() if "index" not in key}
-        raised = found.exception_info if found.exception_info and "raised_exception': True" in str(found.exception_info) else None
-        print(found.success, sorted((key, str(value)) for key, value in result.items()), str(raised)[:600] if raised else "")
+        raised = (
+            found.exception_info
+            if found.exception_info and "raised_exception': True" in str(found.exception_info)
+            else None
+        )
+        print(
+            found.success,
+            sorted((key, str(value)) for key, value in result.items()),
+            str(raised)[:600] if raised else "",
+        )
 with section("query"):
     asset = source.add_query_asset("totals", query="SELECT club_id, count(*) AS n FROM sales.orders GROUP BY club_id")
     batch = asset.add_batch_definition_whole_table("all").get_batch()

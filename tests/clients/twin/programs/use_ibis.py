@@ -17,11 +17,23 @@ with section("arrow"):
     print(orders.order_by("id").select("id", "day", "amount", "flag").to_pyarrow().to_pylist())
 EXPRESSIONS = {
     "filter": lambda: orders.filter((orders.id > 20) & orders.note.notnull()).select("id", "note").order_by("id"),
-    "aggregate": lambda: orders.group_by("club_id").agg(n=orders.count(), total=orders.amount.sum(), most=orders.amount.max()).order_by(ibis.asc("club_id", nulls_first=True)),
+    "aggregate": lambda: (
+        orders.group_by("club_id")
+        .agg(n=orders.count(), total=orders.amount.sum(), most=orders.amount.max())
+        .order_by(ibis.asc("club_id", nulls_first=True))
+    ),
     "join": lambda: orders.join(clubs, orders.club_id == clubs.id).select(orders.id, clubs.name).order_by("id"),
-    "window": lambda: orders.mutate(rank=ibis.row_number().over(group_by="club_id", order_by="id")).select("id", "rank").order_by("id"),
-    "dates": lambda: orders.select(orders.id, month=orders.day.truncate("M"), weekday=orders.day.day_of_week.index(), hour=orders.at.hour()).order_by("id"),
-    "strings": lambda: clubs.select(clubs.id, up=clubs.name.upper(), first=clubs.name.substr(0, 2), n=clubs.name.length()).order_by("id"),
+    "window": lambda: (
+        orders.mutate(rank=ibis.row_number().over(group_by="club_id", order_by="id"))
+        .select("id", "rank")
+        .order_by("id")
+    ),
+    "dates": lambda: orders.select(
+        orders.id, month=orders.day.truncate("M"), weekday=orders.day.day_of_week.index(), hour=orders.at.hour()
+    ).order_by("id"),
+    "strings": lambda: clubs.select(
+        clubs.id, up=clubs.name.upper(), first=clubs.name.substr(0, 2), n=clubs.name.length()
+    ).order_by("id"),
     "arrays": lambda: orders.select(orders.id, tag=orders.tags.unnest()).order_by("id", "tag"),
     "sql": lambda: db.sql("SELECT id, amount FROM sales.orders WHERE id < 3").order_by("id"),
 }

@@ -16,7 +16,14 @@ def connect(**options):
 
 db = connect()
 with section("driver"):
-    for name in ("SQL_DBMS_NAME", "SQL_DATABASE_NAME", "SQL_USER_NAME", "SQL_IDENTIFIER_QUOTE_CHAR", "SQL_DEFAULT_TXN_ISOLATION", "SQL_DATA_SOURCE_READ_ONLY"):
+    for name in (
+        "SQL_DBMS_NAME",
+        "SQL_DATABASE_NAME",
+        "SQL_USER_NAME",
+        "SQL_IDENTIFIER_QUOTE_CHAR",
+        "SQL_DEFAULT_TXN_ISOLATION",
+        "SQL_DATA_SOURCE_READ_ONLY",
+    ):
         print(name, db.getinfo(getattr(pyodbc, name)))
 CATALOG = {
     "tables": lambda c: c.tables(),
@@ -39,8 +46,10 @@ CATALOG = {
 for name, call in CATALOG.items():
     with section(name):
         cursor = call(db.cursor())
-        print([column[0] for column in cursor.description])
-        show(cursor.fetchall())
+        names = [column[0] for column in cursor.description]
+        print(names)
+        # OIDs of tables are each server's own
+        show(["OID" if "oid" in name else value for name, value in zip(names, row)] for row in cursor.fetchall())
 SQL = "SELECT id, day, amount, note, at, j, club_id, big, small, flag, ratio, score, blob, local_at FROM sales.orders ORDER BY id"
 for name, options in {
     "rows": {},

@@ -85,7 +85,10 @@ def use(mode, dsn):
             db.execute("LISTEN twin")
             db.execute("PREPARE p AS SELECT 1")
         with psycopg.connect(dsn, prepare_threshold=None, autocommit=True) as db:
-            print(db.execute("SELECT count(*) FROM pg_prepared_statements").fetchone(), db.execute("SELECT pg_listening_channels()").fetchall())
+            print(
+                db.execute("SELECT count(*) FROM pg_prepared_statements").fetchone(),
+                db.execute("SELECT pg_listening_channels()").fetchall(),
+            )
 
 
 main()

@@ -25,7 +25,24 @@ for name, ask in {
         for found in sorted(str(item) for item in ask()):
             print(found)
 special = PGSpecial()
-for command in ("\\dt sales.*", "\\d sales.orders", "\\d+ sales.orders", "\\dn", "\\dn+", "\\l", "\\du sales_analyst", "\\df pg_catalog.date_trunc", "\\dT pg_catalog.int*", "\\dv", "\\di sales.*", "\\dx", "\\dD", "\\ds", "\\sf now", "\\dp sales.clubs"):
+for command in (
+    "\\dt sales.*",
+    "\\d sales.orders",
+    "\\d+ sales.orders",
+    "\\dn",
+    "\\dn+",
+    "\\l",
+    "\\du sales_analyst",
+    "\\df pg_catalog.date_trunc",
+    "\\dT pg_catalog.int*",
+    "\\dv",
+    "\\di sales.*",
+    "\\dx",
+    "\\dD",
+    "\\ds",
+    "\\sf now",
+    "\\dp sales.clubs",
+):
     with section(command):
         for title, rows, headers, status in special.execute(executor.conn.cursor(), command):
             print(title, headers, status)

@@ -36,7 +36,9 @@ with section("rows"), connect() as db, db.cursor() as cursor:
     print(cursor.rowcount, cursor.statusmessage)
 
 with section("parameters"), connect() as db, db.cursor() as cursor:
-    cursor.execute("SELECT id, amount FROM sales.orders WHERE id = ANY(%s) AND day > %s ORDER BY 1", ([1, 2, 3], "2026-01-01"))
+    cursor.execute(
+        "SELECT id, amount FROM sales.orders WHERE id = ANY(%s) AND day > %s ORDER BY 1", ([1, 2, 3], "2026-01-01")
+    )
     show(cursor.fetchall())
     cursor.execute("SELECT %s, %s, %s, %s::numeric, %s::bytea", (1, "it's", None, "1.50", psycopg2.Binary(b"\0\1")))
     described(cursor)
@@ -108,42 +110,60 @@ with section("isolation"), connect() as db:
     db.rollback()
     print(db.info.transaction_status)
 
-with section("errors"):
+
+def errors(statements):
     db = connect()
-    for sql in (
-        "SELECT * FROM sales.nothing",
-        "SELECT nothing FROM sales.orders",
-        "SELECT * FROM nowhere.orders",
-        "SELEC 1",
-        "SELECT 1/0",
-        "SELECT 'x'::int",
-        "SELECT no_function(1)",
-        "SELECT sum(id), day FROM sales.orders",
-        "SELECT 2147483647 + 1",
-        "SELECT '2026-13-01'::date",
-        "INSERT INTO sales.clubs VALUES (9, 'none')",
-        "UPDATE sales.clubs SET name = 'x'",
-        "DELETE FROM sales.clubs",
-        "TRUNCATE sales.clubs",
-        "DROP TABLE sales.clubs",
-        "CREATE TABLE sales.t (i int)",
-        "SET nothing = 1",
-        "SHOW nothing",
-        "SELECT set_config('nothing', 'x', false)",
-        "SET TimeZone = 'Nowhere'",
-        "SET statement_timeout = 'long'",
-        "FETCH FROM nothing",
-        "EXECUTE nothing",
-        "ROLLBACK TO nothing",
-    ):
+    for sql in statements:
         try:
             db.cursor().execute(sql)
             print(sql, "succeeds")
         except psycopg2.Error as error:
             diag = error.diag
-            print(sql, type(error).__name__, error.pgcode, diag.message_primary, diag.statement_position, diag.message_hint)
+            print(
+                sql,
+                type(error).__name__,
+                error.pgcode,
+                diag.message_primary,
+                diag.statement_position,
+                diag.message_hint,
+            )
         db.rollback()
     db.close()
+
+
+ERRORS = [
+    "SELECT * FROM sales.nothing",
+    "SELECT nothing FROM sales.orders",
+    "SELECT * FROM nowhere.orders",
+    "SELEC 1",
+    "SELECT 1/0",
+    "SELECT 'x'::int",
+    "SELECT no_function(1)",
+    "SELECT sum(id), day FROM sales.orders",
+    "SELECT 2147483647 + 1",
+    "SELECT '2026-13-01'::date",
+    "SET nothing = 1",
+    "SHOW nothing",
+    "SELECT set_config('nothing', 'x', false)",
+    "SET TimeZone = 'Nowhere'",
+    "SET statement_timeout = 'long'",
+    "FETCH FROM nothing",
+    "EXECUTE nothing",
+    "ROLLBACK TO nothing",
+]
+with section("errors"):
+    errors(ERRORS)
+
+WRITES = [
+    "INSERT INTO sales.clubs VALUES (9, 'none')",
+    "UPDATE sales.clubs SET name = 'x'",
+    "DELETE FROM sales.clubs",
+    "TRUNCATE sales.clubs",
+    "DROP TABLE sales.clubs",
+    "CREATE TABLE sales.t (i int)",
+]
+with section("writes"):
+    errors(WRITES)
 
 with section("dictionaries"), connect(cursor_factory=psycopg2.extras.RealDictCursor) as db, db.cursor() as cursor:
     cursor.execute("SELECT id, name FROM sales.clubs ORDER BY id")

@@ -22,8 +22,23 @@ def described(cursor):
 
 with section("session"), connect(application_name="twin") as db:
     info = db.info
-    print(info.dbname, info.user, info.encoding, info.timezone, info.status, info.transaction_status, info.server_version // 10000)
-    for name in ("client_encoding", "DateStyle", "IntervalStyle", "TimeZone", "application_name", "standard_conforming_strings"):
+    print(
+        info.dbname,
+        info.user,
+        info.encoding,
+        info.timezone,
+        info.status,
+        info.transaction_status,
+        info.server_version // 10000,
+    )
+    for name in (
+        "client_encoding",
+        "DateStyle",
+        "IntervalStyle",
+        "TimeZone",
+        "application_name",
+        "standard_conforming_strings",
+    ):
         print(name, info.parameter_status(name))
 
 for binary in (False, True):
@@ -34,11 +49,22 @@ for binary in (False, True):
         print(cursor.rowcount, cursor.statusmessage)
 
 with section("parameters"), connect() as db:
-    show(db.execute("SELECT id, amount FROM sales.orders WHERE id = ANY(%s) AND day > %s ORDER BY 1", ([1, 2, 3], "2026-01-01")))
+    show(
+        db.execute(
+            "SELECT id, amount FROM sales.orders WHERE id = ANY(%s) AND day > %s ORDER BY 1", ([1, 2, 3], "2026-01-01")
+        )
+    )
     cursor = db.execute("SELECT %s, %s, %s, %s, %b, %t", (1, "it's", None, 1.5, 70000, b"\0\1"))
     described(cursor)
     show(cursor)
-    show(db.execute(sql.SQL("SELECT {} FROM {} WHERE {} = %s").format(*map(sql.Identifier, ["name"]), sql.Identifier("sales", "clubs"), sql.Identifier("id")), (1,)))
+    show(
+        db.execute(
+            sql.SQL("SELECT {} FROM {} WHERE {} = %s").format(
+                *map(sql.Identifier, ["name"]), sql.Identifier("sales", "clubs"), sql.Identifier("id")
+            ),
+            (1,),
+        )
+    )
     for _ in range(7):
         print(db.execute("SELECT count(*) FROM sales.orders WHERE id > %s", (3,), prepare=True).fetchone())
 
@@ -77,7 +103,9 @@ for format in ("text", "csv", "binary"):
         print(cursor.rowcount, cursor.statusmessage)
 
 with section("copy rows"), connect() as db, db.cursor() as cursor:
-    with cursor.copy("COPY (SELECT id, day, amount, at FROM sales.orders ORDER BY id) TO STDOUT (FORMAT binary)") as copy:
+    with cursor.copy(
+        "COPY (SELECT id, day, amount, at FROM sales.orders ORDER BY id) TO STDOUT (FORMAT binary)"
+    ) as copy:
         copy.set_types(["int4", "date", "numeric", "timestamptz"])
         show(copy.rows())
 
@@ -93,7 +121,10 @@ with section("pipeline with an error"), connect() as db:
         db.execute("SELECT 1/0")
         db.execute("SELECT 2")
 
-with section("pool"), ConnectionPool(DSN, min_size=2, max_size=4, open=True, check=ConnectionPool.check_connection) as pool:
+with (
+    section("pool"),
+    ConnectionPool(DSN, min_size=2, max_size=4, open=True, check=ConnectionPool.check_connection) as pool,
+):
     for n in range(6):
         with pool.connection() as db:
             print(db.execute("SELECT %s::text", (n,)).fetchone(), db.info.transaction_status)
@@ -112,7 +143,20 @@ with section("transactions"), connect() as db:
     print(db.execute("SHOW transaction_isolation").fetchone(), db.execute("SHOW transaction_read_only").fetchone())
 
 with section("types"), connect() as db:
-    for name in ("int4", "numeric", "text", "timestamptz", "bool", "uuid", "jsonb", "oid", "name", "regclass", "int4range", "hstore"):
+    for name in (
+        "int4",
+        "numeric",
+        "text",
+        "timestamptz",
+        "bool",
+        "uuid",
+        "jsonb",
+        "oid",
+        "name",
+        "regclass",
+        "int4range",
+        "hstore",
+    ):
         info = TypeInfo.fetch(db, name)
         print(name, info and (info.name, info.oid, info.array_oid, info.regtype, info.delimiter))
     print(TypeInfo.fetch(db, sql.Identifier("numeric")).oid)
@@ -132,7 +176,13 @@ with section("several statements"), connect(autocommit=True) as db:
     print(cursor.fetchall(), cursor.nextset(), cursor.fetchall(), cursor.nextset(), cursor.fetchall(), cursor.nextset())
 
 with section("errors"), connect(autocommit=True) as db:
-    for statement in ("SELECT * FROM nothing", "SELECT 1/0", "SELECT %s::int", "SELECT nothing", "SELECT 1 FROM sales.orders GROUP"):
+    for statement in (
+        "SELECT * FROM nothing",
+        "SELECT 1/0",
+        "SELECT %s::int",
+        "SELECT nothing",
+        "SELECT 1 FROM sales.orders GROUP",
+    ):
         try:
             db.execute(statement, ("x",) if "%s" in statement else None)
         except psycopg.Error as error:
@@ -149,6 +199,7 @@ with section("cancel"), connect() as db:
     db.execute("SELECT pg_sleep(10)")
 
 with section("cancel copy"), connect() as db, db.cursor() as cursor:
+
     def cancel():
         began.append(time.monotonic())
         db.cancel_safe()

@@ -12,8 +12,14 @@ inspector = inspect(engine)
 with section("schemas"):
     print([name for name in inspector.get_schema_names()], inspector.default_schema_name)
 with section("tables"):
-    print(inspector.get_table_names("sales"), inspector.get_view_names("sales"), inspector.get_materialized_view_names("sales"))
-    print(inspector.get_sequence_names("sales"), inspector.get_temp_table_names(), inspector.has_table("orders", "sales"))
+    print(
+        inspector.get_table_names("sales"),
+        inspector.get_view_names("sales"),
+        inspector.get_materialized_view_names("sales"),
+    )
+    print(
+        inspector.get_sequence_names("sales"), inspector.get_temp_table_names(), inspector.has_table("orders", "sales")
+    )
     print(inspector.has_table("orders"), inspector.has_schema("sales"), inspector.get_foreign_table_names("sales"))
 for table in ("clubs", "orders", "v"):
     with section(f"table {table}"):
@@ -27,7 +33,13 @@ for table in ("clubs", "orders", "v"):
         print("comment", inspector.get_table_comment(table, "sales"))
         print("options", inspector.get_table_options(table, "sales"))
 with section("all at once"):
-    for name in ("get_multi_columns", "get_multi_pk_constraint", "get_multi_foreign_keys", "get_multi_indexes", "get_multi_table_comment"):
+    for name in (
+        "get_multi_columns",
+        "get_multi_pk_constraint",
+        "get_multi_foreign_keys",
+        "get_multi_indexes",
+        "get_multi_table_comment",
+    ):
         found = getattr(inspector, name)(schema="sales")
         print(name, sorted((key[1], str(value)) for key, value in found.items()))
 with section("enums and domains"):
@@ -39,14 +51,45 @@ with section("reflected"):
     metadata.reflect(engine, schema="sales")
     orders, clubs = metadata.tables["sales.orders"], metadata.tables["sales.clubs"]
     print(sorted(metadata.tables), [str(key.target_fullname) for key in orders.foreign_keys])
-    statement = sa.select(clubs.c.name, sa.func.count(), sa.func.sum(orders.c.amount)).select_from(orders.join(clubs)).group_by(clubs.c.name).order_by(clubs.c.name)
+    statement = (
+        sa.select(clubs.c.name, sa.func.count(), sa.func.sum(orders.c.amount))
+        .select_from(orders.join(clubs))
+        .group_by(clubs.c.name)
+        .order_by(clubs.c.name)
+    )
     with engine.connect() as db:
         show(db.execute(statement))
 with section("expressions"), engine.connect() as db:
     c = orders.c
-    show(db.execute(sa.select(c.id, sa.cast(c.amount, sa.Integer), sa.extract("dow", c.day), c.note.ilike("%O%"), sa.case((c.flag, "yes"), else_="no")).where(c.id.in_([1, 2, 3, 4]), c.day.between(datetime.date(2026, 1, 1), datetime.date(2026, 1, 4))).order_by(c.id.desc())))
-    show(db.execute(sa.select(c.club_id, sa.func.array_agg(sa.dialects.postgresql.aggregate_order_by(c.id, c.id.desc()))).where(c.tags.any("a") | c.club_id.is_(None)).group_by(c.club_id).order_by(c.club_id.nulls_first())))
-    show(db.execute(sa.select(c.id, sa.func.row_number().over(partition_by=c.club_id, order_by=c.id)).order_by(c.id).limit(5).offset(2)))
+    show(
+        db.execute(
+            sa.select(
+                c.id,
+                sa.cast(c.amount, sa.Integer),
+                sa.extract("dow", c.day),
+                c.note.ilike("%O%"),
+                sa.case((c.flag, "yes"), else_="no"),
+            )
+            .where(c.id.in_([1, 2, 3, 4]), c.day.between(datetime.date(2026, 1, 1), datetime.date(2026, 1, 4)))
+            .order_by(c.id.desc())
+        )
+    )
+    show(
+        db.execute(
+            sa.select(c.club_id, sa.func.array_agg(sa.dialects.postgresql.aggregate_order_by(c.id, c.id.desc())))
+            .where(c.tags.any("a") | c.club_id.is_(None))
+            .group_by(c.club_id)
+            .order_by(c.club_id.nulls_first())
+        )
+    )
+    show(
+        db.execute(
+            sa.select(c.id, sa.func.row_number().over(partition_by=c.club_id, order_by=c.id))
+            .order_by(c.id)
+            .limit(5)
+            .offset(2)
+        )
+    )
     show(db.execute(sa.select(c.id).where(sa.exists().where(clubs.c.id == c.club_id)).order_by(c.id).fetch(3)))
     nested = sa.select(sa.func.max(c.amount)).where(c.club_id == clubs.c.id).scalar_subquery()
     show(db.execute(sa.select(clubs.c.name, nested.label("most")).order_by(clubs.c.id)))
@@ -69,7 +112,14 @@ with section("pandas in portions"):
     for frame in pandas.read_sql("SELECT id, amount FROM sales.orders ORDER BY id", engine, chunksize=10):
         print(len(frame), frame["amount"].sum())
 with section("pandas parameters"):
-    print(pandas.read_sql(text("SELECT id FROM sales.orders WHERE id > :id ORDER BY id"), engine, params={"id": 20}).to_csv(index=False))
+    print(
+        pandas.read_sql(
+            text("SELECT id FROM sales.orders WHERE id > :id ORDER BY id"), engine, params={"id": 20}
+        ).to_csv(index=False)
+    )
 with section("psycopg2 dialect"):
     other = sa.create_engine(DSN.replace("postgresql:", "postgresql+psycopg2:"))
-    print(inspect(other).get_table_names("sales"), pandas.read_sql("SELECT * FROM sales.clubs ORDER BY id", other).to_csv())
+    print(
+        inspect(other).get_table_names("sales"),
+        pandas.read_sql("SELECT * FROM sales.clubs ORDER BY id", other).to_csv(),
+    )

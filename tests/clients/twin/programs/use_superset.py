@@ -52,16 +52,33 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
         (home / "superset_config.py").write_text(CONFIG)
-        os.environ |= {"SUPERSET_HOME": folder, "SUPERSET_CONFIG_PATH": str(home / "superset_config.py"), "FLASK_APP": "superset.app:create_app()"}
+        os.environ |= {
+            "SUPERSET_HOME": folder,
+            "SUPERSET_CONFIG_PATH": str(home / "superset_config.py"),
+            "FLASK_APP": "superset.app:create_app()",
+        }
         binaries = Path(sys.executable).parent
         log = open(home / "log", "wb")
-        user = ["--username", "analyst", "--password", "analyst", "--firstname", "A", "--lastname", "B", "--email", "a@localhost"]
+        user = [
+            "--username",
+            "analyst",
+            "--password",
+            "analyst",
+            "--firstname",
+            "A",
+            "--lastname",
+            "B",
+            "--email",
+            "a@localhost",
+        ]
         for command in (["db", "upgrade"], ["fab", "create-admin", *user], ["init"]):
             subprocess.run([binaries / "superset", *command], stdout=log, stderr=log, check=True)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        server = subprocess.Popen([binaries / "superset", "run", "-h", "127.0.0.1", "-p", str(port)], stdout=log, stderr=log)
+        server = subprocess.Popen(
+            [binaries / "superset", "run", "-h", "127.0.0.1", "-p", str(port)], stdout=log, stderr=log
+        )
         try:
             use(f"http://127.0.0.1:{port}", home)
         finally:
@@ -97,7 +114,15 @@ def use(base, home):
     (home / "session").write_text("; ".join(f"{cookie.name}={cookie.value}" for cookie in cookies))
     database = dataset = chart = None
     with section("database"):
-        made = ask("POST", "/api/v1/database/", {"database_name": "mesh", "sqlalchemy_uri": DSN.replace("postgresql:", "postgresql+psycopg2:"), "expose_in_sqllab": True})
+        made = ask(
+            "POST",
+            "/api/v1/database/",
+            {
+                "database_name": "mesh",
+                "sqlalchemy_uri": DSN.replace("postgresql:", "postgresql+psycopg2:"),
+                "expose_in_sqllab": True,
+            },
+        )
         database = made["id"]
         print(ask("GET", f"/api/v1/database/{database}/schemas/?q=(force:!t)")["result"])
     with section("tables"):
@@ -113,12 +138,41 @@ def use(base, home):
             print(column["column_name"], column["type"], column["is_dttm"], column["type_generic"])
     with section("SQL Lab"):
         sql = "SELECT o.id, c.name, o.amount FROM sales.orders o JOIN sales.clubs c ON c.id = o.club_id ORDER BY o.id"
-        done = ask("POST", "/api/v1/sqllab/execute/", {"database_id": database, "sql": sql, "schema": "sales", "runAsync": False, "queryLimit": 100})
+        done = ask(
+            "POST",
+            "/api/v1/sqllab/execute/",
+            {"database_id": database, "sql": sql, "schema": "sales", "runAsync": False, "queryLimit": 100},
+        )
         print([(column["column_name"], column["type"], column["is_dttm"]) for column in done["columns"]], done["data"])
     with section("chart data"):
-        query = {"columns": [{"columnType": "BASE_AXIS", "sqlExpression": "day", "label": "day", "expressionType": "SQL", "timeGrain": "P1D"}, "shop"]}
-        query |= {"metrics": CHART["metrics"], "orderby": [["shop", True]], "row_limit": 1000, "filters": [{"col": "day", "op": "TEMPORAL_RANGE", "val": "2026-01-02 : 2026-01-05"}]}
-        done = ask("POST", "/api/v1/chart/data", {"datasource": {"id": dataset, "type": "table"}, "queries": [query], "result_format": "json", "result_type": "full"})
+        query = {
+            "columns": [
+                {
+                    "columnType": "BASE_AXIS",
+                    "sqlExpression": "day",
+                    "label": "day",
+                    "expressionType": "SQL",
+                    "timeGrain": "P1D",
+                },
+                "shop",
+            ]
+        }
+        query |= {
+            "metrics": CHART["metrics"],
+            "orderby": [["shop", True]],
+            "row_limit": 1000,
+            "filters": [{"col": "day", "op": "TEMPORAL_RANGE", "val": "2026-01-02 : 2026-01-05"}],
+        }
+        done = ask(
+            "POST",
+            "/api/v1/chart/data",
+            {
+                "datasource": {"id": dataset, "type": "table"},
+                "queries": [query],
+                "result_format": "json",
+                "result_type": "full",
+            },
+        )
         for result in done["result"]:
             print(result["query"], result["colnames"], result["coltypes"], result["rowcount"])
             print(sorted(map(str, result["data"])))
@@ -126,12 +180,36 @@ def use(base, home):
         print(sorted(ask("GET", f"/api/v1/datasource/table/{dataset}/column/shop/values/")["result"]))
     with section("chart in a browser"):
         parameters = CHART | {"datasource": f"{dataset}__table"}
-        chart = ask("POST", "/api/v1/chart/", {"slice_name": "Visitors by day and shop", "viz_type": CHART["viz_type"], "datasource_id": dataset, "datasource_type": "table", "params": json.dumps(parameters)})["id"]
+        chart = ask(
+            "POST",
+            "/api/v1/chart/",
+            {
+                "slice_name": "Visitors by day and shop",
+                "viz_type": CHART["viz_type"],
+                "datasource_id": dataset,
+                "datasource_type": "table",
+                "params": json.dumps(parameters),
+            },
+        )["id"]
         picture = os.environ.get("TWIN_SCREENSHOT") or str(home / "chart.png")
         page = subprocess.run(
-            ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--window-size=1200,760", f"--user-data-dir={home / 'browser'}"]
-            + ["--timeout=45000", "--virtual-time-budget=30000", f"--screenshot={picture}", f"{base}/explore/?slice_id={chart}"],
-            capture_output=True, timeout=120,
+            [
+                "chromium",
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--hide-scrollbars",
+                "--window-size=1200,760",
+                f"--user-data-dir={home / 'browser'}",
+            ]
+            + [
+                "--timeout=45000",
+                "--virtual-time-budget=30000",
+                f"--screenshot={picture}",
+                f"{base}/explore/?slice_id={chart}",
+            ],
+            capture_output=True,
+            timeout=120,
         )
         print("screenshot", page.returncode, Path(picture).stat().st_size > 20000)
 
