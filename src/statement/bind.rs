@@ -97,8 +97,9 @@ pub async fn plan(
     };
     let (mut inner, special) = travel::set_apart(inner, text)?;
     sets::set_apart(&mut inner)?;
-    postgres::syntax::rewrite(&mut inner);
+    postgres::syntax::rewrite_overlaps(&mut inner);
     shapes::rewrite(&mut inner, text)?;
+    postgres::syntax::rewrite(&mut inner);
     let statement = DfStatement::Statement(Box::new(inner.clone()));
     let (relations, _) = resolve_table_references(&statement, true).map_err(from_engine)?;
     if relations.len() > RELATIONS_PER_STATEMENT_MAX {

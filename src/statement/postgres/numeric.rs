@@ -24,6 +24,8 @@ const SCALE_MAX: i64 = any_numeric::DIGITS_AFTER_POINT_MAX as i64;
 const GUARD_DIGITS: u32 = 12;
 /// The largest decimal exponent of a power, an exponential or a factorial: there is no room for more digits.
 const EXPONENT_MAX: f64 = 80.0;
+/// With a smaller one nothing of the result is left to see.
+const EXPONENT_MIN: f64 = -80.0;
 const LOG10_OF_E: f64 = std::f64::consts::LOG10_E;
 
 /// A number and how many digits after the point it shows.
@@ -274,6 +276,9 @@ impl Numeric {
             return Err(fail::numeric_overflow());
         }
         let scale = clamped((SIGNIFICANT_DIGITS_MIN - weight.max(-2000.0) as i64).max(self.scale.into()));
+        if weight < EXPONENT_MIN {
+            return Ok(Self::new(BigInt::zero(), scale));
+        }
         Ok(self.exponential_to(scale))
     }
 
@@ -398,6 +403,9 @@ impl Numeric {
         }
         let scale = (SIGNIFICANT_DIGITS_MIN - weight.max(-2000.0) as i64).max(self.scale.into());
         let scale = clamped(scale.max(exponent.scale.into()));
+        if weight < EXPONENT_MIN {
+            return Ok(Self::new(BigInt::zero(), scale));
+        }
         let digits = scale + weight.max(0.0) as u32 + 2 * GUARD_DIGITS;
         let logarithm = self.logarithm_to(digits).multiply(exponent).rescaled(digits);
         Ok(logarithm.exponential_to(scale))
@@ -409,7 +417,10 @@ impl Numeric {
             return Err(fail::numeric_overflow());
         }
         let scale = clamped(SIGNIFICANT_DIGITS_MIN.max(self.scale.into()).max(exponent_scale.into()));
-        let digits = scale + weight.abs().min(200.0) as u32 + 2 * GUARD_DIGITS;
+        if weight < EXPONENT_MIN {
+            return Ok(Self::new(BigInt::zero(), scale));
+        }
+        let digits = scale + weight.abs() as u32 + 2 * GUARD_DIGITS;
         let (mut result, mut base, mut left) = (Self::new(BigInt::one(), 0), self.clone(), exponent.unsigned_abs());
         while left > 0 {
             if left & 1 == 1 {

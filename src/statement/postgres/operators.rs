@@ -175,7 +175,7 @@ pub fn planned(
     };
     // of two constants the result may have as many digits as it needs
     let constants = matches!((&left, &right), (Expr::Literal(..), Expr::Literal(..)));
-    if !constants && is_engines(symbol, &left_type, &right_type) {
+    if is_engines(symbol, &left_type, &right_type, constants) {
         return Err((Box::new(read_as(left, &left_type)), Box::new(read_as(right, &right_type))));
     }
     match function(symbol) {
@@ -226,7 +226,7 @@ fn is_text_literal(expr: &Expr) -> bool {
 }
 
 /// Whether the engine's kernel gives PostgreSQL's result, errors included: sums and products of decimals that have room.
-fn is_engines(symbol: &str, left: &DataType, right: &DataType) -> bool {
+fn is_engines(symbol: &str, left: &DataType, right: &DataType, constants: bool) -> bool {
     let decimal = |data_type: &DataType| match data_type {
         any if any_numeric::is_any(any) => None,
         DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) => {
@@ -245,15 +245,16 @@ fn is_engines(symbol: &str, left: &DataType, right: &DataType) -> bool {
     if !(left_is || right_is) || left_scale < 0 || right_scale < 0 {
         return false;
     }
-    match symbol {
+    // of two constants the digits are known, of columns they are what the type allows at most
+    let (scale, digits) = match symbol {
         "+" | "-" => {
-            let whole = (left_digits - left_scale).max(right_digits - right_scale);
             let scale = left_scale.max(right_scale);
-            whole + scale < DIGITS_128 || scale <= PRODUCT_SCALE_MAX
+            (scale, (left_digits - left_scale).max(right_digits - right_scale) + scale + 1)
         }
-        "*" => left_digits + right_digits < DIGITS_128 || left_scale + right_scale <= PRODUCT_SCALE_MAX,
-        _ => false,
-    }
+        "*" => (left_scale + right_scale, left_digits + right_digits),
+        _ => return false,
+    };
+    digits <= DIGITS_128 || (scale <= PRODUCT_SCALE_MAX && !constants)
 }
 
 /// `||` of texts, and of a text with anything else, which is written as its type is.

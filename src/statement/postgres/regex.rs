@@ -19,9 +19,9 @@ use regex_automata::{Anchored, Input, MatchKind, meta};
 use crate::error::{Error, Result, SqlState};
 
 /// Bytes that a compiled pattern may take.
-const COMPILED_BYTES_MAX: usize = 8 * 1024 * 1024;
+const COMPILED_BYTES_MAX: usize = 512 * 1024;
 /// The longest pattern, in bytes.
-const PATTERN_BYTES_MAX: usize = 64 * 1024;
+const PATTERN_BYTES_MAX: usize = 16 * 1024;
 /// Patterns that a thread keeps compiled.
 const KEPT_MAX: usize = 16;
 

@@ -27,6 +27,7 @@ use super::kind::Kind;
 use super::operators::{call, engine_symbol, planned};
 use crate::pgtype::numeric as any_numeric;
 use crate::pgtype::read;
+use crate::statement::types::NUMERIC;
 
 /// Functions whose arguments are brought to one type, which is the result's.
 const ONE_TYPE: [&str; 4] = ["coalesce", "greatest", "least", "nullif"];
@@ -127,6 +128,10 @@ fn rewrite_cast(cast: Cast, schema: &DFSchema) -> Transformed<Expr> {
     if let Some(number) = narrow_literal(&cast.expr, to) {
         return Transformed::yes(number);
     }
+    // without precision it has the digits that each value has
+    if cast.field.name() == NUMERIC && cast.field.metadata().is_empty() {
+        return Transformed::yes(numeric(*cast.expr, &from));
+    }
     // a type that Arrow has none of its own for is read by who knows it
     let declared = !cast.field.metadata().is_empty() && Kind::of(to) != Some(Kind::Text);
     if declared || !casts::is_ours(&from, to) {
@@ -138,6 +143,21 @@ fn rewrite_cast(cast: Cast, schema: &DFSchema) -> Transformed<Expr> {
     }
     // what else the type is called stays with the cast
     Transformed::yes(Expr::Cast(Cast { expr: Box::new(inner), field: cast.field }))
+}
+
+/// `expr::numeric`.
+fn numeric(expr: Expr, from: &DataType) -> Expr {
+    if let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = &expr
+        && let Ok(number) = read::number::numeric_text(text)
+    {
+        return lit(number);
+    }
+    match (super::scalar(NUMERIC), from) {
+        (Some(function), from) if !from.is_null() => {
+            Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![expr]))
+        }
+        _ => cast_call(expr, &any_numeric::data_type()),
+    }
 }
 
 /// A number that is written as a wider type than it is meant to have.

@@ -10,6 +10,8 @@ use crate::error::{Error, Result, SqlState};
 /// Width of Roman numerals.
 const ROMAN_WIDTH: usize = 15;
 const ROMAN_MAX: i64 = 3999;
+/// Digits of a template.
+const DIGITS_MAX: usize = 1_000;
 /// Digits that a `double precision` has.
 const DOUBLE_DIGITS: usize = 15;
 
@@ -117,6 +119,10 @@ impl Template {
                 template.parts.push(Part::Letter(letter));
                 rest = &rest[letter.len_utf8()..];
             }
+        }
+        if template.before_point + template.after_point + template.shift > DIGITS_MAX {
+            let message = format!("a template may have {DIGITS_MAX} digits");
+            return Err(Error::new(SqlState::PROGRAM_LIMIT_EXCEEDED, message));
         }
         if template.sign == Some(SignPlace::Before(template.before_point)) {
             template.sign = Some(SignPlace::After);

@@ -1,13 +1,13 @@
 //! Forms of PostgreSQL's grammar that the engine plans otherwise or not at all, as calls of functions: intervals, AT TIME
-//! ZONE, OVERLAPS, casts to `numeric` without precision, prefix operators, and named arguments.
+//! ZONE, OVERLAPS, prefix operators, and named arguments.
 //!
 //! It owns that translation of the syntax tree. Nothing is known of types here.
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, Ident, ObjectName, Statement, UnaryOperator, Value, visit_expressions_mut,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
+    ObjectName, Statement, UnaryOperator, Value, visit_expressions_mut,
 };
 
 /// The arguments of `make_interval`, in order.
@@ -19,7 +19,22 @@ const SYNONYMS: [(&str, &str); 2] = [("every", "bool_and"), ("gen_random_uuid", 
 const PIECES: [(&str, &str); 2] =
     [("regexp_split_to_table", "regexp_split_to_array"), ("string_to_table", "string_to_array")];
 
-/// Rewrites every expression of a statement.
+/// OVERLAPS between rows, which are no values of their own there.
+pub fn rewrite_overlaps(statement: &mut Statement) {
+    _ = visit_expressions_mut(statement, |expr| {
+        if let Expr::BinaryOp { left, op: BinaryOperator::Overlaps, right } = expr
+            && let (Expr::Tuple(left), Expr::Tuple(right)) = (left.as_mut(), right.as_mut())
+            && left.len() == 2
+            && right.len() == 2
+        {
+            let ends = std::mem::take(left).into_iter().chain(std::mem::take(right)).collect();
+            *expr = call("overlaps", ends);
+        }
+        ControlFlow::<()>::Continue(())
+    });
+}
+
+/// Rewrites every expression of a statement whose columns have their names.
 pub fn rewrite(statement: &mut Statement) {
     _ = visit_expressions_mut(statement, |expr| {
         if let Some(rewritten) = rewritten(expr) {
@@ -42,11 +57,6 @@ fn rewritten(expr: &mut Expr) -> Option<Expr> {
         Expr::AtTimeZone { timestamp, time_zone } => {
             Some(call("timezone", vec![time_zone.as_ref().clone(), timestamp.as_ref().clone()]))
         }
-        Expr::BinaryOp { left, op: BinaryOperator::Overlaps, right } => {
-            let (Expr::Tuple(left), Expr::Tuple(right)) = (left.as_ref(), right.as_ref()) else { return None };
-            let args = left.iter().chain(right).cloned().collect::<Vec<_>>();
-            (args.len() == 4).then(|| call("overlaps", args))
-        }
         Expr::UnaryOp { op, expr } => {
             let name = match op {
                 UnaryOperator::BitwiseNot => "bitnot",
@@ -57,16 +67,6 @@ fn rewritten(expr: &mut Expr) -> Option<Expr> {
             };
             Some(call(name, vec![expr.as_ref().clone()]))
         }
-        Expr::Cast {
-            expr,
-            data_type:
-                DataType::Numeric(ExactNumberInfo::None)
-                | DataType::Decimal(ExactNumberInfo::None)
-                | DataType::Dec(ExactNumberInfo::None),
-            format: None,
-            array: false,
-            ..
-        } => Some(call("numeric", vec![expr.as_ref().clone()])),
         Expr::Function(function) => {
             let name = function.name.0.last()?.as_ident()?.value.to_ascii_lowercase();
             if name == "make_interval" {
@@ -111,10 +111,10 @@ fn position_arguments(function: &mut Function, names: &[&str]) {
             _ => return,
         }
     }
-    let last = places.iter().rposition(Option::is_some).unwrap_or(0);
+    let count = places.iter().rposition(Option::is_some).map_or(0, |position| position + 1);
     let zero = || FunctionArgExpr::Expr(Expr::value(Value::Number("0".to_owned(), false)));
-    let placed = places.into_iter().take(last + 1);
-    list.args = placed.map(|place| FunctionArg::Unnamed(place.unwrap_or_else(zero))).collect();
+    let given = places.into_iter().take(count);
+    list.args = given.map(|value| FunctionArg::Unnamed(value.unwrap_or_else(zero))).collect();
 }
 
 fn text(value: &str) -> Expr {
