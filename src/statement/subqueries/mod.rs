@@ -75,12 +75,11 @@ fn without_lonely_marks(node: LogicalPlan) -> Result<LogicalPlan> {
         Ok(Transformed::no(child))
     };
     match node {
-        LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) => Ok(node),
         LogicalPlan::Join(join) if crate::apply::lateral(&join.left).is_some() => {
             let left = Arc::new(without_marks(join.left.as_ref().clone())?);
             Ok(LogicalPlan::Join(Join { left, ..join }))
         }
-        LogicalPlan::Join(_) => Ok(node),
+        LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Join(_) => Ok(node),
         other => other.map_children(unmarked).data(),
     }
 }
