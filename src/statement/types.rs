@@ -23,8 +23,9 @@ pub const PG_TYPMOD_KEY: &str = "pgmesh:pg_typmod";
 pub const NUMERIC: &str = "numeric";
 /// Digits and scale of a `numeric` that comes from a type that has none.
 const NUMERIC_DEFAULT: (u8, i8) = (38, 10);
-/// How many digits a `numeric` may have here.
-const DIGITS_MAX: u64 = 76;
+/// How many digits a `numeric` may have here: one less than Arrow's, since one type of 76 digits is
+/// [`numeric`](crate::pgtype::numeric) without a scale and would be shown as such.
+const DIGITS_MAX: u64 = 75;
 /// What PostgreSQL adds to the length in a typmod (`VARHDRSZ`).
 const TYPMOD_HEADER: u64 = 4;
 /// The longest `varchar(n)` (`MaxAttrSize`).
