@@ -1,6 +1,7 @@
 //! The query engine that all sessions share: memory and spill limits, functions, optimizer rules. It holds no catalog
 //! and no tables; what a statement may see is given to it by `statement::bind`.
 
+mod optimizer;
 pub mod share;
 
 use std::collections::HashMap;
@@ -8,6 +9,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use chrono::{DateTime, Utc};
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
@@ -52,6 +54,7 @@ pub struct Engine {
     /// Statements that are planned at the same time.
     planning: Arc<Semaphore>,
     workers: Workers,
+    started: DateTime<Utc>,
 }
 
 /// The threads that run plans. They are not those that serve connections: one step of an operator may take long, and
@@ -102,10 +105,19 @@ impl Engine {
             .with_config(session_config(limits.parallelism))
             .with_runtime_env(Arc::clone(&runtime))
             .with_default_features()
+            .with_optimizer_rules(optimizer::rules())
             .build();
         let planning = Arc::new(Semaphore::new((limits.parallelism * PLANNING_PER_CORE).max(PLANNING_MIN)));
         let workers = Workers::new(limits.parallelism)?;
-        Ok(Self { runtime, shares, base: Arc::new(base), by_time_zone: Mutex::default(), planning, workers })
+        Ok(Self {
+            runtime,
+            shares,
+            base: Arc::new(base),
+            by_time_zone: Mutex::default(),
+            planning,
+            workers,
+            started: Utc::now(),
+        })
     }
 
     /// Does work that may keep a core busy for long, such as planning, away from the threads that serve connections. What
@@ -121,6 +133,11 @@ impl Engine {
             handle.block_on(work)
         });
         planned.await.unwrap_or_else(|panic| Err(Error::internal(panic)))
+    }
+
+    /// When the server began.
+    pub fn started(&self) -> DateTime<Utc> {
+        self.started
     }
 
     /// Where plans run.
@@ -156,6 +173,9 @@ impl Engine {
         }
         let mut state = (*self.base).clone();
         state.config_mut().options_mut().execution.time_zone = Some(time_zone.to_owned());
+        // functions that run see these options
+        let options = Arc::clone(state.config_options());
+        state.execution_props_mut().config_options = Some(options);
         let state = Arc::new(state);
         if states.len() < TIME_ZONES_KEPT_MAX {
             states.insert(time_zone.to_owned(), Arc::clone(&state));

@@ -21,7 +21,11 @@ impl SqlState {
     pub const DATA_EXCEPTION: Self = Self("22000");
     pub const STRING_DATA_RIGHT_TRUNCATION: Self = Self("22001");
     pub const NUMERIC_VALUE_OUT_OF_RANGE: Self = Self("22003");
+    pub const NULL_VALUE_NOT_ALLOWED: Self = Self("22004");
     pub const DATETIME_FIELD_OVERFLOW: Self = Self("22008");
+    pub const INVALID_ARGUMENT_FOR_LOGARITHM: Self = Self("2201E");
+    pub const INVALID_ARGUMENT_FOR_POWER: Self = Self("2201F");
+    pub const INVALID_ARGUMENT_FOR_WIDTH_BUCKET: Self = Self("2201G");
     pub const DIVISION_BY_ZERO: Self = Self("22012");
     pub const CHARACTER_NOT_IN_REPERTOIRE: Self = Self("22021");
     pub const INVALID_ESCAPE_SEQUENCE: Self = Self("22025");
@@ -56,6 +60,7 @@ impl SqlState {
     pub const GROUPING_ERROR: Self = Self("42803");
     pub const DATATYPE_MISMATCH: Self = Self("42804");
     pub const UNDEFINED_FUNCTION: Self = Self("42883");
+    pub const AMBIGUOUS_FUNCTION: Self = Self("42725");
     pub const UNDEFINED_TABLE: Self = Self("42P01");
     pub const UNDEFINED_PARAMETER: Self = Self("42P02");
     pub const DUPLICATE_COLUMN: Self = Self("42701");
@@ -81,6 +86,33 @@ impl SqlState {
     pub const UNDEFINED_FILE: Self = Self("58P01");
     pub const DATA_CORRUPTED: Self = Self("XX001");
     pub const INTERNAL_ERROR: Self = Self("XX000");
+
+    /// The state with this code, of those that evaluating an expression may end in.
+    #[must_use]
+    pub fn of_data(code: &str) -> Option<Self> {
+        [
+            Self::FEATURE_NOT_SUPPORTED,
+            Self::DATA_EXCEPTION,
+            Self::STRING_DATA_RIGHT_TRUNCATION,
+            Self::NUMERIC_VALUE_OUT_OF_RANGE,
+            Self::INVALID_DATETIME_FORMAT,
+            Self::DATETIME_FIELD_OVERFLOW,
+            Self::DIVISION_BY_ZERO,
+            Self::INVALID_ARGUMENT_FOR_LOGARITHM,
+            Self::INVALID_ARGUMENT_FOR_POWER,
+            Self::INVALID_ARGUMENT_FOR_WIDTH_BUCKET,
+            Self::INVALID_REGULAR_EXPRESSION,
+            Self::CHARACTER_NOT_IN_REPERTOIRE,
+            Self::INVALID_PARAMETER_VALUE,
+            Self::INVALID_ESCAPE_SEQUENCE,
+            Self::INVALID_TEXT_REPRESENTATION,
+            Self::ARRAY_SUBSCRIPT_ERROR,
+            Self::SYNTAX_ERROR,
+            Self::PROGRAM_LIMIT_EXCEEDED,
+        ]
+        .into_iter()
+        .find(|state| state.0 == code)
+    }
 
     /// The five characters as they go over the wire.
     #[must_use]

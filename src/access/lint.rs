@@ -13,6 +13,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_optimizer::output_requirements::OutputRequirementExec;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::analyze::AnalyzeExec;
+use datafusion::physical_plan::async_func::AsyncFuncExec;
 use datafusion::physical_plan::buffer::BufferExec;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::coop::CooperativeExec;
@@ -171,6 +172,8 @@ fn is_operator(any: &dyn Any) -> bool {
         any,
         AggregateExec,
         AnalyzeExec,
+        // calls functions that wait, of which the list of functions has pg_sleep
+        AsyncFuncExec,
         BoundedWindowAggExec,
         BufferExec,
         CoalescePartitionsExec,

@@ -248,7 +248,9 @@ pub fn is_variant(field: &Field) -> bool {
 fn declared_oid(field: &Field) -> Option<u32> {
     let known = known::by_name(field.metadata().get(PG_TYPE_KEY)?)?;
     let data_type = field.data_type();
-    let fits = if is_oid_like(known.oid) { data_type.is_integer() } else { data_type.is_string() };
+    // an object on its way to a client is its OID with its name
+    let is_object = matches!(data_type, DataType::Struct(_)) && is_reg(known.oid);
+    let fits = if is_oid_like(known.oid) { data_type.is_integer() || is_object } else { data_type.is_string() };
     (fits && !matches!(known.oid, oid::INT2VECTOR | oid::OIDVECTOR)).then_some(known.oid)
 }
 

@@ -92,22 +92,16 @@ impl TimeZone {
         }
     }
 
-    /// What the zone's time is called at an instant, given in microseconds since 1970: `CET`, or an offset where it has no
-    /// name.
+    /// The abbreviation in use at an instant, such as `CEST`; of a zone without one, its offset.
     #[must_use]
     pub fn abbreviation(&self, utc_micros: i64) -> String {
-        match self {
-            Self::Named(zone) => {
-                let seconds = utc_micros.div_euclid(MICROS_PER_SECOND).clamp(CALENDAR_MIN_SECONDS, RULES_END_SECONDS);
-                let moment = DateTime::from_timestamp(seconds, 0).unwrap_or_default().naive_utc();
-                let offset = zone.offset_from_utc_datetime(&moment);
-                offset.abbreviation().map_or_else(String::new, str::to_owned)
+        let instant = DateTime::from_timestamp(utc_micros.div_euclid(MICROS_PER_SECOND), 0);
+        match (self, instant) {
+            (Self::Named(zone), Some(instant)) => {
+                let offset = zone.offset_from_utc_datetime(&instant.naive_utc());
+                offset.abbreviation().map_or_else(|| offset.fix().to_string(), str::to_owned)
             }
-            // `<+02>-02`
-            Self::Fixed(_) => {
-                let name = self.name();
-                name.trim_start_matches('<').split('>').next().unwrap_or_default().to_owned()
-            }
+            _ => self.name().split('>').next().unwrap_or_default().trim_start_matches('<').to_owned(),
         }
     }
 

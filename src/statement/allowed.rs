@@ -2,7 +2,8 @@
 //!
 //! Left out of the engine's own are those that tell of files or of the engine's types, those that make types PostgreSQL
 //! does not know, and those that panic or take time or memory without bound. A function that makes large values out of
-//! small ones comes behind [`Sized`](super::sized).
+//! small ones comes behind [`Sized`](super::sized). Before all of them come the functions that PostgreSQL has its own way
+//! with ([`postgres`]).
 
 use std::sync::Arc;
 
@@ -10,23 +11,23 @@ use datafusion::catalog::TableFunction;
 use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, WindowUDF};
 
-use super::sized;
+use super::{postgres, sized};
 
 /// Scalar functions, by name.
-const SCALAR: &str = " abs acos acosh array_any_value array_append array_cat array_concat array_contains array_dims \
+const SCALAR: &str = " abs acos acosh array_any_value array_append array_cat array_concat array_contains \
     array_distance array_distinct array_element array_empty array_except array_extract array_has array_has_all \
-    array_has_any array_indexof array_intersect array_join array_length array_max array_min array_ndims array_pop_back \
-    array_pop_front array_position array_positions array_prepend array_push_back array_push_front array_remove \
+    array_has_any array_indexof array_intersect array_join array_max array_min array_pop_back \
+    array_pop_front array_prepend array_push_back array_push_front array_remove \
     array_remove_all array_remove_n array_repeat array_replace array_replace_all array_replace_n array_resize \
-    array_reverse array_slice array_sort array_to_string array_union arrays_overlap ascii asin asinh atan atan2 atanh \
-    bit_length btrim cardinality cbrt ceil char_length character_length chr coalesce concat concat_ws contains cos cosh \
+    array_reverse array_slice array_sort array_union arrays_overlap ascii asin asinh atan atan2 atanh \
+    bit_length btrim cbrt ceil char_length character_length chr coalesce concat concat_ws contains cos cosh \
     cot current_date current_time current_timestamp date_bin date_format date_part date_trunc datepart datetrunc decode \
     degrees digest element_at empty encode ends_with exp factorial find_in_set flatten floor from_unixtime gcd get_field \
     greatest ifnull initcap instr isnan iszero lcm least left length ln log log10 log2 lower lpad ltrim make_array \
     make_date make_time map map_entries map_extract map_keys map_values md5 named_struct nanvl now nullif nvl nvl2 \
     octet_length overlay pi position pow power radians rand random regexp_count regexp_instr regexp_like regexp_match \
     regexp_replace repeat replace reverse right round row rpad rtrim sha224 sha256 sha384 sha512 signum sin sinh \
-    split_part sqrt starts_with string_to_array strpos struct substr substr_index substring substring_index tan tanh \
+    split_part sqrt starts_with strpos struct substr substr_index substring substring_index tan tanh \
     to_char to_date to_hex to_local_time to_time to_timestamp to_timestamp_micros to_timestamp_millis \
     to_timestamp_nanos to_timestamp_seconds to_unixtime today translate trim trunc upper uuid ";
 
@@ -53,11 +54,17 @@ fn is_in(list: &str, name: &str) -> bool {
 }
 
 pub fn scalar(state: &SessionState, name: &str) -> Option<Arc<ScalarUDF>> {
+    if let Some(function) = postgres::scalar(name) {
+        return Some(sized::bounded(&function));
+    }
     let function = is_in(SCALAR, name).then(|| state.scalar_functions().get(name))??;
     Some(sized::bounded(function))
 }
 
 pub fn aggregate(state: &SessionState, name: &str) -> Option<Arc<AggregateUDF>> {
+    if let Some(function) = postgres::aggregate_function(name) {
+        return Some(function);
+    }
     is_in(AGGREGATE, name).then(|| state.aggregate_functions().get(name).cloned())?
 }
 

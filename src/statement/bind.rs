@@ -3,7 +3,7 @@
 //! The planner is shown exactly the relations that were resolved here, each already behind the fence, and a fixed list of
 //! functions. A name that the principal may not discover is answered exactly as one that does not exist.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -15,27 +15,23 @@ use datafusion::config::ConfigOptions;
 use datafusion::datasource::cte_worktable::CteWorkTable;
 use datafusion::datasource::{TableProvider, provider_as_source};
 use datafusion::execution::session_state::SessionState;
-use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
+use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, RelationPlanner, TypePlanner};
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{
-    AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, LogicalPlanBuilder, ScalarUDF, TableSource, WindowUDF, cast,
-};
+use datafusion::logical_expr::{AggregateUDF, Expr, HigherOrderUDF, LogicalPlan, ScalarUDF, TableSource, WindowUDF};
 use datafusion::optimizer::simplify_expressions::ExprSimplifier;
 use datafusion::sql::parser::Statement as DfStatement;
 use datafusion::sql::planner::{NullOrdering, ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::resolve::resolve_table_references;
-use datafusion::sql::sqlparser::ast::{
-    Expr as SqlExpr, ObjectName, Query, Statement, TableFactor, Visit, Visitor, visit_relations,
-};
+use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, ObjectName, Query, Statement, Visit, Visitor, visit_relations};
 
 use super::audit::Denied;
 use super::context::Context;
 use super::fault::from_engine;
-use super::functions::session_function;
+use super::functions::{casts, catalog_function};
 use super::travel::{self, Asked, Special};
 use super::types::Types;
 use super::views::{self, View};
-use super::{allowed, limits, parse, patterns, quantified, run, shapes, subqueries, system};
+use super::{allowed, limits, parse, patterns, postgres, quantified, sets, shapes, subqueries, system};
 use crate::access::decide::{Access, ReadScope};
 use crate::access::secure::SecuredTable;
 use crate::access::visible::VisibleProduct;
@@ -60,6 +56,7 @@ pub async fn bind(
 ) -> Result<Bound> {
     let state = state(context);
     let plan = plan(statement, text, parameters, &Search::of(context), &state).await?;
+    let plan = casts::shown(plan, context).map_err(from_engine)?;
     limits::check_plan(&plan)?;
     Ok(Bound { plan, state })
 }
@@ -97,7 +94,10 @@ pub async fn plan(
         return Err(Error::unsupported("only queries can be planned"));
     };
     let (mut inner, special) = travel::set_apart(inner, text)?;
+    sets::set_apart(&mut inner)?;
+    postgres::syntax::rewrite_overlaps(&mut inner);
     shapes::rewrite(&mut inner, text)?;
+    postgres::syntax::rewrite(&mut inner);
     let statement = DfStatement::Statement(Box::new(inner.clone()));
     let (relations, _) = resolve_table_references(&statement, true).map_err(from_engine)?;
     if relations.len() > RELATIONS_PER_STATEMENT_MAX {
@@ -106,7 +106,6 @@ pub async fn plan(
             format!("a statement may name {RELATIONS_PER_STATEMENT_MAX} relations"),
         ));
     }
-    let functions = functions_in_from(&inner);
     let mut sources = HashMap::with_capacity(relations.len());
     for reference in relations {
         let found = match special.get(&reference) {
@@ -115,14 +114,14 @@ pub async fn plan(
         };
         match found {
             Ok(provider) => _ = sources.insert(reference, provider_as_source(provider)),
-            // a function in FROM is named like a relation; the planner asks for it as a function
-            Err(_) if functions.contains(reference.table()) => {}
             Err(error) => return Err(at_relation(error, &inner, &reference, text)),
         }
     }
     let planner = Planner::new(state, search.context, sources, text);
     let plan = SqlToRel::new_with_options(&planner, parser_options())
         .sql_statement_to_plan_with_context(inner, &mut PlannerContext::new().with_prepare_param_data_types(parameters))
+        .and_then(sets::inlined)
+        .and_then(|plan| casts::resolved(plan, search.context, state.config_options()))
         .map_err(from_engine)?;
     if plan.get_parameter_names().map_err(from_engine)?.is_empty() {
         return Ok(plan);
@@ -130,49 +129,8 @@ pub async fn plan(
     quantified::infer_parameters(plan).map_err(from_engine)
 }
 
-/// Plans the arguments of a CALL as the columns of one row, each cast to the type beside it where one is.
-pub fn arguments(
-    arguments: Vec<(SqlExpr, Option<DataType>)>,
-    parameters: Vec<Option<FieldRef>>,
-    context: &Context,
-) -> Result<Bound> {
-    let state = context.mesh.engine.state(&context.settings.lock().time_zone().name());
-    let planner = Planner::new(&state, context, HashMap::new(), "");
-    let sql = SqlToRel::new_with_options(&planner, parser_options());
-    let mut planning = PlannerContext::new().with_prepare_param_data_types(parameters);
-    let schema = DFSchema::empty();
-    let mut columns = Vec::with_capacity(arguments.len());
-    for (number, (mut argument, wanted)) in arguments.into_iter().enumerate() {
-        shapes::rewrite_expression(&mut argument, "")?;
-        let value = sql.sql_to_expr(argument, &schema, &mut planning).map_err(from_engine)?;
-        let value = match wanted {
-            Some(wanted) => cast(value, wanted),
-            None => value,
-        };
-        columns.push(value.alias(format!("argument{number}")));
-    }
-    let plan = LogicalPlanBuilder::empty(true).project(columns).and_then(LogicalPlanBuilder::build);
-    let plan = plan.map_err(from_engine)?;
-    limits::check_plan(&plan)?;
-    Ok(Bound { plan, state })
-}
-
-/// The values of planned arguments.
-///
-/// # Errors
-/// `0A000` for one whose value is only known while a plan runs.
-pub fn constants(bound: Bound, parameters: &[ScalarValue], context: &Context) -> Result<Vec<ScalarValue>> {
-    let bound = Bound { plan: with_parameters(bound.plan, parameters)?, state: bound.state };
-    let simplifier = simplifier(&bound.state, context);
-    let plan = run::analyse(&bound)?;
-    let value = |column: Expr| match simplifier.simplify(column).map_err(from_engine)?.unalias() {
-        Expr::Literal(value, _) => Ok(value),
-        _ => Err(Error::unsupported("an argument of CALL or EXECUTE must be constant")),
-    };
-    plan.expressions().into_iter().map(value).collect()
-}
-
-fn parser_options() -> ParserOptions {
+/// How the planner reads what the grammar leaves open.
+pub fn parser_options() -> ParserOptions {
     ParserOptions::new()
         .with_parse_float_as_decimal(true)
         .with_default_null_ordering(NullOrdering::NullsMax)
@@ -343,26 +301,6 @@ fn at_relation(error: Error, statement: &Statement, reference: &TableReference, 
     }
 }
 
-/// Names that stand in FROM with arguments.
-fn functions_in_from(statement: &Statement) -> HashSet<String> {
-    struct Calls(HashSet<String>);
-    impl Visitor for Calls {
-        type Break = ();
-        fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
-            if let TableFactor::Table { name, args: Some(_), .. } = factor
-                && let Some(last) = name.0.last().and_then(|part| part.as_ident())
-            {
-                let folded = if last.quote_style.is_some() { last.value.clone() } else { last.value.to_lowercase() };
-                self.0.insert(folded);
-            }
-            ControlFlow::Continue(())
-        }
-    }
-    let mut calls = Calls(HashSet::new());
-    _ = statement.visit(&mut calls);
-    calls.0
-}
-
 fn span_of(statement: &Statement, reference: &TableReference, text: &str) -> Option<usize> {
     let found = visit_relations(statement, |name: &ObjectName| {
         let parts: Vec<_> = name.0.iter().filter_map(|part| part.as_ident()).collect();
@@ -443,33 +381,24 @@ pub fn parameter_field(data_type: DataType) -> FieldRef {
 }
 
 /// What the planner may ask: the resolved relations and the list of functions.
-struct Planner<'a> {
+pub struct Planner<'a> {
     state: &'a SessionState,
     context: &'a Context,
     sources: HashMap<TableReference, Arc<dyn TableSource>>,
     types: Arc<dyn TypePlanner>,
+    relations: [Arc<dyn RelationPlanner>; 1],
 }
 
 impl<'a> Planner<'a> {
     /// `text` is what the client sent, for the places of errors.
-    fn new(
-        state: &'a SessionState,
+    pub fn new(
+        state: &'a Arc<SessionState>,
         context: &'a Context,
         sources: HashMap<TableReference, Arc<dyn TableSource>>,
         text: &str,
     ) -> Self {
         let types = Arc::new(Types::new(text, state.config_options().execution.time_zone.as_deref()));
-        Self { state, context, sources, types }
-    }
-}
-
-/// The engine's own functions in FROM count with 64 bits.
-fn wide(argument: Expr) -> Expr {
-    match argument {
-        Expr::Literal(ScalarValue::Int32(value), metadata) => {
-            Expr::Literal(ScalarValue::Int64(value.map(i64::from)), metadata)
-        }
-        other => other,
+        Self { state, context, sources, types, relations: [Arc::new(sets::InFrom::new(state, context))] }
     }
 }
 
@@ -479,9 +408,11 @@ fn no_names() -> Vec<String> {
     vec![String::new()]
 }
 
-/// Functions may be called with `pg_catalog.` in front.
+/// Functions may be called with `pg_catalog.` in front, and the few that belong to `information_schema` with that.
 fn function_name(name: &str) -> &str {
-    name.strip_prefix(system::pg_catalog::SCHEMA).and_then(|rest| rest.strip_prefix('.')).unwrap_or(name)
+    let in_schema = |schema: &str| name.strip_prefix(schema).and_then(|rest| rest.strip_prefix('.'));
+    let in_information_schema = in_schema(system::information_schema::SCHEMA).filter(|rest| rest.starts_with("_pg_"));
+    in_schema(system::pg_catalog::SCHEMA).or(in_information_schema).unwrap_or(name)
 }
 
 /// Stops at the first query.
@@ -496,7 +427,7 @@ impl Visitor for Queries {
 }
 
 /// The value of an expression that names no table and no column.
-fn constant(expression: &SqlExpr, state: &SessionState, context: &Context) -> Result<ScalarValue> {
+fn constant(expression: &SqlExpr, state: &Arc<SessionState>, context: &Context) -> Result<ScalarValue> {
     let not_constant = || {
         Error::new(SqlState::SYNTAX_ERROR, "a version or a timestamp must be a constant")
             .hint("Literals, now(), and arithmetic on them are constant.")
@@ -521,8 +452,8 @@ fn constant(expression: &SqlExpr, state: &SessionState, context: &Context) -> Re
     }
 }
 
-/// Folds the arguments of table functions, which must be constants.
-fn simplifier(state: &SessionState, context: &Context) -> ExprSimplifier {
+/// Folds what is constant.
+pub fn simplifier(state: &SessionState, context: &Context) -> ExprSimplifier {
     let simplify = SimplifyContext::builder()
         .with_config_options(Arc::clone(state.config_options()))
         .with_query_execution_start_time(Some(context.transaction_started))
@@ -538,32 +469,16 @@ impl ContextProvider for Planner<'_> {
         })
     }
 
-    fn get_table_function_source(
-        &self,
-        name: &str,
-        args: Vec<Expr>,
-    ) -> datafusion::common::Result<Arc<dyn TableSource>> {
-        let name = function_name(name);
-        let Some(function) = allowed::table(self.state, name) else {
-            let error = Error::new(SqlState::UNDEFINED_FUNCTION, format!("function {name} does not exist"));
-            return Err(DataFusionError::External(Box::new(error)));
-        };
-        let simplifier = simplifier(self.state, self.context);
-        let schema = DFSchema::empty();
-        let args = args
-            .into_iter()
-            .map(|arg| simplifier.coerce(arg, &schema).and_then(|arg| simplifier.simplify(arg)).map(wide))
-            .collect::<datafusion::common::Result<Vec<_>>>()?;
-        let arguments = datafusion::catalog::TableFunctionArgs::new(&args, self.state);
-        Ok(provider_as_source(function.create_table_provider_with_args(arguments)?))
-    }
-
     fn create_cte_work_table(&self, name: &str, schema: SchemaRef) -> datafusion::common::Result<Arc<dyn TableSource>> {
         Ok(provider_as_source(Arc::new(CteWorkTable::new(name, schema))))
     }
 
     fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
-        self.state.expr_planners()
+        postgres::planners()
+    }
+
+    fn get_relation_planners(&self) -> &[Arc<dyn RelationPlanner>] {
+        &self.relations
     }
 
     fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
@@ -572,7 +487,7 @@ impl ContextProvider for Planner<'_> {
 
     fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
         let name = function_name(name);
-        session_function(name, self.context)
+        catalog_function(name, self.context)
             .or_else(|| quantified::function(name))
             .or_else(|| patterns::function(name))
             .or_else(|| subqueries::array_marker(name))

@@ -90,6 +90,9 @@ fn from_parquet(error: &DataFusionError, text: &str) -> Error {
 /// DataFusion's `row_filter` writes the cause in its `Debug` form.
 fn from_reader(text: &str) -> Option<Error> {
     let (_, cause) = text.split_once("Error evaluating filter predicate: ")?;
+    if let Some(own) = own_by_text(cause) {
+        return Some(own);
+    }
     if cause.contains("(DivideByZero") {
         return Some(arrow_by_text(&ArrowError::DivideByZero));
     }
@@ -101,6 +104,25 @@ fn from_reader(text: &str) -> Option<Error> {
         "ArithmeticOverflow" => arrow_by_text(&ArrowError::ArithmeticOverflow(message)),
         "ComputeError" | "InvalidArgumentError" | "Execution" => from_execution(&message),
         _ => return None,
+    })
+}
+
+/// An error of our own functions, from the `Debug` form of its report.
+fn own_by_text(cause: &str) -> Option<Error> {
+    let (_, report) = cause.split_once("sqlstate: ")?;
+    let sqlstate = SqlState::of_data(report.get(..5)?)?;
+    let quoted = |field: &str| {
+        let (_, rest) = report.split_once(&format!("{field}: "))?;
+        let rest = rest.strip_prefix("Some(").unwrap_or(rest);
+        rest.strip_prefix('"').map(unquoted)
+    };
+    let mut error = Error::new(sqlstate, quoted("message")?);
+    if let Some(detail) = quoted(", detail") {
+        error = error.detail(detail);
+    }
+    Some(match quoted(", hint") {
+        Some(hint) => error.hint(hint),
+        None => error,
     })
 }
 
@@ -311,6 +333,14 @@ fn lower_first(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn own_errors_survive_a_reader_that_keeps_their_text_alone() {
+        let own = Error::new(SqlState::DIVISION_BY_ZERO, "division by \"zero\"").detail("d").hint("h");
+        let cause = DataFusionError::External(Box::new(own.clone()));
+        let text = format!("Parquet error: Error evaluating filter predicate: {cause:?}");
+        assert_eq!(from_reader(&text), Some(own));
+    }
 
     #[test]
     fn own_errors_survive_the_engine() {

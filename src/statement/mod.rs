@@ -10,6 +10,7 @@
 //! [`Outcome::Session`].
 
 mod allowed;
+mod arguments;
 mod arrays;
 mod as_of;
 pub mod audit;
@@ -27,9 +28,11 @@ mod names;
 pub mod notify;
 pub mod parse;
 mod patterns;
+pub mod postgres;
 pub mod prepared;
 mod quantified;
 mod run;
+mod sets;
 mod shapes;
 mod sized;
 mod sort_keys;

@@ -11,7 +11,7 @@ use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::SessionState;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::optimizer::{OptimizerConfig, OptimizerContext};
+use datafusion::optimizer::{AnalyzerRule, OptimizerConfig, OptimizerContext};
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use futures::StreamExt;
@@ -21,6 +21,7 @@ use super::bind::Bound;
 use super::casts::Casts;
 use super::context::Context;
 use super::fault::from_engine;
+use super::postgres::PostgresMeaning;
 use super::sort_keys::SortKeys;
 use super::subqueries::Subqueries;
 use crate::access::lint::{self, Secured};
@@ -38,7 +39,8 @@ pub fn analyse(bound: &Bound) -> Result<LogicalPlan> {
     analyzer.add_function_rewrite(Arc::new(Casts));
     analyzer.rules.push(Arc::new(Subqueries));
     analyzer.rules.push(Arc::new(SortKeys));
-    analyzer.execute_and_check(bound.plan.clone(), options, |_, _| {}).map_err(from_engine)
+    let plan = PostgresMeaning.analyze(bound.plan.clone(), options).map_err(from_engine)?;
+    analyzer.execute_and_check(plan, options, |_, _| {}).map_err(from_engine)
 }
 
 /// A plan that may run.

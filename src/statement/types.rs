@@ -15,10 +15,8 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::parse::position;
 use crate::error::{Error, SqlState};
-use crate::pgtype::PG_TYPE_KEY;
+use crate::pgtype::{PG_TYPE_KEY, PG_TYPMOD_KEY};
 
-/// Field metadata with a type's modifier, as `atttypmod` has it, in decimal digits.
-pub const PG_TYPMOD_KEY: &str = "pgmesh:pg_typmod";
 /// The name under which a field says that it is `numeric` without precision.
 pub const NUMERIC: &str = "numeric";
 /// Digits and scale of a `numeric` that comes from a type that has none.
@@ -107,7 +105,7 @@ impl Types {
             Sql::Uuid => named("uuid", Arrow::Utf8),
             Sql::JSON => named("json", Arrow::Utf8),
             Sql::JSONB => named("jsonb", Arrow::Utf8),
-            Sql::Regclass => return Err(no_objects("regclass")),
+            Sql::Regclass => named("regclass", Arrow::Int64),
             Sql::TsVector => named("tsvector", Arrow::Utf8),
             Sql::TsQuery => named("tsquery", Arrow::Utf8),
             Sql::Array(ArrayElemTypeDef::SquareBracket(element, _) | ArrayElemTypeDef::AngleBracket(element)) => {
@@ -206,7 +204,7 @@ impl Types {
             "interval" => plain("interval", Arrow::Interval(IntervalUnit::MonthDayNano)),
             "int2vector" => vector("int2vector", Arrow::Int16, None),
             "oidvector" => vector("oidvector", Arrow::Int64, Some("oid")),
-            name if OBJECTS.contains(&name) => return Err(no_objects(name)),
+            name if OBJECTS.contains(&name) => named(name, Arrow::Int64),
             name => match ON_INTEGERS.iter().find(|known| **known == name) {
                 Some(known) => named(known, Arrow::Int64),
                 None => match ON_TEXTS.iter().find(|known| **known == name) {
@@ -311,10 +309,6 @@ fn numeric(info: &ExactNumberInfo) -> std::result::Result<FieldRef, Error> {
     ))
 }
 
-fn no_objects(name: &str) -> Error {
-    Error::unsupported(format!("type {name} is not supported"))
-}
-
 fn invalid(message: String) -> Error {
     Error::new(SqlState::INVALID_PARAMETER_VALUE, message)
 }
@@ -355,6 +349,8 @@ mod tests {
             ("character varying", "Utf8 varchar "),
             ("name", "Utf8 name "),
             ("oid", "Int64 oid "),
+            ("regclass", "Int64 regclass "),
+            ("pg_catalog.regtype", "Int64 regtype "),
             ("jsonb", "Utf8 jsonb "),
             ("float(24)", "Float32  "),
             ("float", "Float64  "),

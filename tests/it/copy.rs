@@ -236,7 +236,7 @@ async fn a_long_copy_streams_and_is_cancelled_within_a_second() {
     let (pid, secret) = (client.pid, client.secret.clone());
     for format in ["text", "csv", "binary"] {
         let sql = format!(
-            "copy (select value, 'some text' as t from generate_series(1, 10000000)) to stdout (format {format})"
+            "copy (select value, 'some text' as t from generate_series(1, 10000000) as g (value)) to stdout (format {format})"
         );
         client.send(&query(&sql)).await;
         assert_eq!(client.receive().await.unwrap().kind, b'H');
@@ -258,7 +258,7 @@ async fn a_long_copy_streams_and_is_cancelled_within_a_second() {
         assert_eq!(client.lines().await, ["Ready I"]);
     }
     client.query("set statement_timeout = '100ms'").await;
-    client.send(&query("copy (select value from generate_series(1, 1000000000)) to stdout binary")).await;
+    client.send(&query("copy (select value from generate_series(1, 1000000000) as g (value)) to stdout binary")).await;
     let ended = loop {
         let message = client.receive().await.unwrap();
         if !matches!(message.kind, b'd' | b'H') {

@@ -83,10 +83,16 @@ async fn a_plain_cursor_goes_back_over_what_is_little() {
     .await;
     // PostgreSQL decides by the plan, pgmesh by the bytes
     let mut client = Client::connect(shared().address, "sales_analyst").await;
-    client.query("begin; declare c cursor for select value, repeat('x', 100) from generate_series(1, 200000)").await;
+    client
+        .query(
+            "begin; declare c cursor for select value, repeat('x', 100) from generate_series(1, 200000) as g (value)",
+        )
+        .await;
     client.query("move 190000 c").await;
     assert_eq!(client.query("fetch prior c").await[0], "Error 55000 cursor can only scan forward");
-    client.query("rollback; begin; declare c scroll cursor for select value from generate_series(1, 200000)").await;
+    client
+        .query("rollback; begin; declare c scroll cursor for select value from generate_series(1, 200000) as g (value)")
+        .await;
     client.query("move 190000 c").await;
     assert_eq!(client.rows("fetch prior c").await, ["189999"]);
 }

@@ -12,6 +12,7 @@ mod cursors;
 mod discovery;
 mod encoding;
 mod freshness;
+mod functions;
 mod grants;
 mod large_texts;
 mod limits;

@@ -29,7 +29,7 @@ const FLOAT_DIGITS: i32 = 6;
 const FIXED_EXPONENT_MIN: i32 = -4;
 
 /// A short text under construction on the stack; what does not fit is an error of its writer's arithmetic and cut off.
-pub struct Stack<const N: usize> {
+pub(crate) struct Stack<const N: usize> {
     bytes: [u8; N],
     len: usize,
 }

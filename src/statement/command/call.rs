@@ -17,7 +17,7 @@ use super::{expiry, requests};
 use crate::error::{Error, Result, SqlState};
 use crate::mesh::grants::Verdict;
 use crate::statement::context::Context;
-use crate::statement::{Description, Rows, bind, system};
+use crate::statement::{Description, Rows, arguments, bind, system};
 
 /// A CALL as it was written.
 #[derive(Clone, Debug)]
@@ -181,7 +181,7 @@ pub async fn describe(call: &Call, declared: Vec<Option<FieldRef>>, context: &Co
     let planned = given(procedure, &arguments);
     let planning = context.clone();
     let described = async move {
-        let bound = bind::arguments(planned, declared.clone(), &planning)?;
+        let bound = arguments::planned(planned, declared.clone(), &planning)?;
         bind::parameter_types(&bound.plan, &declared)
     };
     let parameters = context.mesh.engine.plan(Box::pin(described)).await?;
@@ -197,7 +197,8 @@ pub async fn execute(call: &Call, parameters: &[ScalarValue], context: &Context)
     let planned = given(procedure, &arguments);
     let types = parameters.iter().map(|value| Some(bind::parameter_field(value.data_type()))).collect();
     let (parameters, planning) = (parameters.to_vec(), context.clone());
-    let evaluated = async move { bind::constants(bind::arguments(planned, types, &planning)?, &parameters, &planning) };
+    let evaluated =
+        async move { arguments::values(arguments::planned(planned, types, &planning)?, &parameters, &planning) };
     let values = context.mesh.engine.plan(Box::pin(evaluated)).await?;
     let mut values = values.into_iter();
     let mut values: Vec<ScalarValue> =

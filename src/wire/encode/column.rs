@@ -84,6 +84,8 @@ pub(super) enum Data<'a> {
     /// An integer whose field declares a type of 32 bits without a sign, a string whose field declares one that is no
     /// text: only the binary form differs.
     Oid(Box<Column<'a>>),
+    /// An object of a type such as `regclass`: its OID, which is its binary form, and its name, which is its text.
+    Object(Box<Column<'a>>, Box<Column<'a>>),
     Char(Box<Column<'a>>),
     Declared(u32, Box<Column<'a>>),
     /// `int2vector` or `oidvector`.
@@ -131,6 +133,9 @@ impl<'a> Column<'a> {
     ///
     /// Errors: `0A000` for a type that PostgreSQL has no form for.
     pub(super) fn new(field: &Field, array: &'a ArrayRef) -> Result<Self> {
+        if let Some(data) = object(field, array)? {
+            return Ok(Self { nulls: array.nulls(), data });
+        }
         let data = if pgtype::is_variant(field) { variant(array)? } else { data(array)? };
         let inner = |data| Box::new(Self { nulls: None, data });
         let data = match (pgtype::pg_type(field).oid, data) {
@@ -216,6 +221,7 @@ impl<'a> Column<'a> {
             Data::Lists(lists) => lists.text(row, options, out)?,
             Data::Struct(_) | Data::Map(_) | Data::Variant(_) => json::value(self, row, options, out)?,
             Data::Oid(inner) | Data::Char(inner) | Data::Declared(_, inner) => inner.text(row, options, out)?,
+            Data::Object(_, names) => names.text(row, options, out)?,
             Data::Vector(lists) => lists.vector_text(row, options, out)?,
             Data::Indirect(..) => {
                 let (column, row) = self.resolve(row);
@@ -270,7 +276,7 @@ impl<'a> Column<'a> {
                 out.put_u8(JSONB_VERSION);
                 json::value(self, row, options, out)?;
             }
-            Data::Oid(inner) => out.put_u32(inner.oid(row)?),
+            Data::Oid(inner) | Data::Object(inner, _) => out.put_u32(inner.oid(row)?),
             Data::Declared(type_oid, inner) => {
                 let mut text = BytesMut::new();
                 inner.text(row, options, &mut text)?;
@@ -413,6 +419,15 @@ pub(super) fn micros(value: i64, unit: TimeUnit, what: &'static str) -> Result<i
 pub(super) fn unsupported(data_type: &DataType) -> Error {
     Error::unsupported(format!("values of type {data_type} cannot be sent to a client"))
         .hint("Select the parts of the value that are needed.")
+}
+
+/// An OID and a name under a field of objects.
+fn object<'a>(field: &Field, array: &'a ArrayRef) -> Result<Option<Data<'a>>> {
+    let Some(object) = array.as_struct_opt().filter(|_| pgtype::is_reg(pgtype::pg_type(field).oid)) else {
+        return Ok(None);
+    };
+    let ([oid, name], [oids, names]) = (&object.fields()[..], object.columns()) else { return Ok(None) };
+    Ok(Some(Data::Object(Box::new(Column::new(oid, oids)?), Box::new(Column::new(name, names)?))))
 }
 
 fn variant(array: &ArrayRef) -> Result<Data<'_>> {

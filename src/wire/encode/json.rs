@@ -173,7 +173,9 @@ pub(super) fn value(column: &Column<'_>, row: usize, options: &EncodeOptions, ou
         Data::Struct(members) => members.write(row, options, out)?,
         Data::Map(entries) => entries.write(row, options, out)?,
         Data::Variant(variants) => variants.write(row, options, out)?,
-        Data::Oid(inner) | Data::Char(inner) | Data::Declared(_, inner) => value(inner, row, options, out)?,
+        Data::Oid(inner) | Data::Char(inner) | Data::Declared(_, inner) | Data::Object(_, inner) => {
+            value(inner, row, options, out)?;
+        }
         Data::Indirect(..) => {
             let (column, row) = column.resolve(row);
             value(column, row, options, out)?;

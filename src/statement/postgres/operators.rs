@@ -1,0 +1,286 @@
+//! Which function an operator is, by the types of its operands (PostgreSQL 15, section 10.2 "Operators").
+//!
+//! It owns the choice between the engine's own operators, where they mean the same and run in its kernels, and
+//! PostgreSQL's functions. Comparisons are `rewrite`'s.
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::{DFSchema, Result, ScalarValue};
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
+use datafusion::logical_expr::{Expr, ExprSchemable, Operator, ScalarUDF};
+use datafusion::sql::sqlparser::ast::BinaryOperator;
+
+use super::function::{Function, Udf};
+use super::kind::Kind;
+use super::{arithmetic, casts, text};
+use crate::pgtype::numeric as any_numeric;
+
+/// Products of decimals with at most so many digits after the point leave room for as many before it in 128 bits.
+const PRODUCT_SCALE_MAX: i16 = 19;
+/// Digits of 128 bits.
+const DIGITS_128: i16 = 38;
+
+/// The engine's form of each function that stands for an operator.
+static UDFS: LazyLock<HashMap<(&'static str, usize), Arc<ScalarUDF>>> = LazyLock::new(|| {
+    let functions: [&'static Function; 16] = [
+        &arithmetic::PLUS,
+        &arithmetic::MINUS,
+        &arithmetic::NEGATION,
+        &arithmetic::TIMES,
+        &arithmetic::DIVIDED,
+        &arithmetic::MODULO,
+        &arithmetic::POWER_OPERATOR,
+        &arithmetic::BIT_AND,
+        &arithmetic::BIT_OR,
+        &arithmetic::BIT_XOR,
+        &arithmetic::SHIFT_LEFT,
+        &arithmetic::SHIFT_RIGHT,
+        &text::MATCHES,
+        &text::MATCHES_CASELESS,
+        &text::MATCHES_NOT,
+        &text::MATCHES_NOT_CASELESS,
+    ];
+    functions.into_iter().map(|f| ((f.name, f.overloads[0].args.len()), Udf::shared(f))).collect()
+});
+
+/// A call of an operator's function.
+pub fn call(function: &'static Function, args: Vec<Expr>) -> Expr {
+    let known = UDFS.get(&(function.name, args.len())).cloned();
+    Expr::ScalarFunction(ScalarFunction::new_udf(known.unwrap_or_else(|| Udf::shared(function)), args))
+}
+
+/// Plans operators whose operands' types are known, before the engine says that it has none for them.
+#[derive(Debug)]
+pub struct Operators;
+
+impl ExprPlanner for Operators {
+    fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+        let Some(symbol) = symbol(&expr.op) else { return Ok(PlannerResult::Original(beside_interval(expr, schema))) };
+        let RawBinaryExpr { op, left, right } = expr;
+        Ok(match planned(symbol, left, right, schema) {
+            Ok(planned) => PlannerResult::Planned(planned),
+            Err((left, right)) => PlannerResult::Original(RawBinaryExpr { op, left: *left, right: *right }),
+        })
+    }
+
+    fn plan_substring(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
+        if let [_, pattern] = args.as_slice()
+            && is_text_literal(pattern)
+        {
+            return Ok(PlannerResult::Planned(call(&text::SUBSTRING_MATCHED, args)));
+        }
+        Ok(PlannerResult::Original(args))
+    }
+
+    fn plan_extract(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
+        Ok(match super::scalar("extract") {
+            Some(function) => PlannerResult::Planned(Expr::ScalarFunction(ScalarFunction::new_udf(function, args))),
+            None => PlannerResult::Original(args),
+        })
+    }
+}
+
+/// A literal without a type beside an interval is an interval, which the engine would not compare with a text.
+fn beside_interval(expr: RawBinaryExpr, schema: &DFSchema) -> RawBinaryExpr {
+    let is_interval = |operand: &Expr| {
+        operand_type(operand, schema).is_some_and(|data_type| Kind::of(&data_type) == Some(Kind::Interval))
+    };
+    let interval = |literal: Expr| {
+        let cast = casts::cast_to(&Kind::Interval.data_type());
+        Expr::ScalarFunction(ScalarFunction::new_udf(cast, vec![literal]))
+    };
+    let RawBinaryExpr { op, left, right } = expr;
+    if is_text_literal(&right) && is_interval(&left) {
+        return RawBinaryExpr { op, left, right: interval(right) };
+    }
+    if is_text_literal(&left) && is_interval(&right) {
+        return RawBinaryExpr { op, left: interval(left), right };
+    }
+    RawBinaryExpr { op, left, right }
+}
+
+/// The operators that are planned here.
+fn symbol(op: &BinaryOperator) -> Option<&'static str> {
+    Some(match op {
+        BinaryOperator::Plus => "+",
+        BinaryOperator::Minus => "-",
+        BinaryOperator::Multiply => "*",
+        BinaryOperator::Divide => "/",
+        BinaryOperator::Modulo => "%",
+        BinaryOperator::PGExp => "^",
+        BinaryOperator::BitwiseAnd => "&",
+        BinaryOperator::BitwiseOr => "|",
+        BinaryOperator::PGBitwiseXor => "#",
+        BinaryOperator::PGBitwiseShiftLeft => "<<",
+        BinaryOperator::PGBitwiseShiftRight => ">>",
+        BinaryOperator::StringConcat => "||",
+        BinaryOperator::PGRegexMatch => "~",
+        BinaryOperator::PGRegexIMatch => "~*",
+        BinaryOperator::PGRegexNotMatch => "!~",
+        BinaryOperator::PGRegexNotIMatch => "!~*",
+        _ => return None,
+    })
+}
+
+/// As [`symbol`], for operators that the engine planned itself when it did not know a parameter's type.
+pub fn engine_symbol(op: Operator) -> Option<&'static str> {
+    Some(match op {
+        Operator::Plus => "+",
+        Operator::Minus => "-",
+        Operator::Multiply => "*",
+        Operator::Divide => "/",
+        Operator::Modulo => "%",
+        Operator::BitwiseAnd => "&",
+        Operator::BitwiseOr => "|",
+        Operator::BitwiseXor => "#",
+        Operator::BitwiseShiftLeft => "<<",
+        Operator::BitwiseShiftRight => ">>",
+        Operator::StringConcat => "||",
+        Operator::RegexMatch => "~",
+        Operator::RegexIMatch => "~*",
+        Operator::RegexNotMatch => "!~",
+        Operator::RegexNotIMatch => "!~*",
+        _ => return None,
+    })
+}
+
+/// The operator as a function; the operands back where the engine's own operator does.
+pub fn planned(
+    symbol: &'static str,
+    left: Expr,
+    right: Expr,
+    schema: &DFSchema,
+) -> std::result::Result<Expr, (Box<Expr>, Box<Expr>)> {
+    let types = (operand_type(&left, schema), operand_type(&right, schema));
+    let (Some(left_type), Some(right_type)) = types else { return Err((Box::new(left), Box::new(right))) };
+    if symbol == "||" {
+        return concatenated(left, right, &left_type, &right_type);
+    }
+    // a literal without a type has the other operand's, if there is such an operator
+    let (left_type, right_type) = match (is_text_literal(&left), is_text_literal(&right)) {
+        (true, false) if resolves(symbol, &right_type, &right_type) => (right_type.clone(), right_type),
+        (false, true) if resolves(symbol, &left_type, &left_type) => (left_type.clone(), left_type),
+        _ => (left_type, right_type),
+    };
+    let read_as = |expr: Expr, wanted: &DataType| {
+        if is_text_literal(&expr) && !matches!(Kind::of(wanted), Some(Kind::Text) | None) {
+            let target =
+                if Kind::of(wanted) == Some(Kind::Numeric) { any_numeric::data_type() } else { wanted.clone() };
+            return Expr::ScalarFunction(ScalarFunction::new_udf(casts::cast_to(&target), vec![expr]));
+        }
+        expr
+    };
+    // of two constants the result may have as many digits as it needs
+    let constants = matches!((&left, &right), (Expr::Literal(..), Expr::Literal(..)));
+    if is_engines(symbol, &left_type, &right_type, constants) {
+        return Err((Box::new(read_as(left, &left_type)), Box::new(read_as(right, &right_type))));
+    }
+    match function(symbol) {
+        Some(function) if function.resolve(&[left_type.clone(), right_type.clone()]).is_some() => {
+            Ok(call(function, vec![read_as(left, &left_type), read_as(right, &right_type)]))
+        }
+        _ => Err((Box::new(left), Box::new(right))),
+    }
+}
+
+fn function(symbol: &str) -> Option<&'static Function> {
+    Some(match symbol {
+        "+" => &arithmetic::PLUS,
+        "-" => &arithmetic::MINUS,
+        "*" => &arithmetic::TIMES,
+        "/" => &arithmetic::DIVIDED,
+        "%" => &arithmetic::MODULO,
+        "^" => &arithmetic::POWER_OPERATOR,
+        "&" => &arithmetic::BIT_AND,
+        "|" => &arithmetic::BIT_OR,
+        "#" => &arithmetic::BIT_XOR,
+        "<<" => &arithmetic::SHIFT_LEFT,
+        ">>" => &arithmetic::SHIFT_RIGHT,
+        "~" => &text::MATCHES,
+        "~*" => &text::MATCHES_CASELESS,
+        "!~" => &text::MATCHES_NOT,
+        "!~*" => &text::MATCHES_NOT_CASELESS,
+        _ => return None,
+    })
+}
+
+fn resolves(symbol: &str, left: &DataType, right: &DataType) -> bool {
+    function(symbol).is_some_and(|function| function.resolve(&[left.clone(), right.clone()]).is_some())
+}
+
+/// The type of an operand, if it is known yet.
+fn operand_type(expr: &Expr, schema: &DFSchema) -> Option<DataType> {
+    if let Expr::Placeholder(placeholder) = expr
+        && placeholder.field.is_none()
+    {
+        return None;
+    }
+    expr.get_type(schema).ok()
+}
+
+fn is_text_literal(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(ScalarValue::Utf8(Some(_)) | ScalarValue::Utf8View(Some(_)), _))
+}
+
+/// Whether the engine's kernel gives PostgreSQL's result, errors included: sums and products of decimals that have room.
+fn is_engines(symbol: &str, left: &DataType, right: &DataType, constants: bool) -> bool {
+    let decimal = |data_type: &DataType| match data_type {
+        any if any_numeric::is_any(any) => None,
+        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) => {
+            Some((i16::from(*p), i16::from(*s), true))
+        }
+        DataType::Int64 => Some((20, 0, false)),
+        DataType::Int32 => Some((10, 0, false)),
+        DataType::Int16 => Some((5, 0, false)),
+        _ => None,
+    };
+    let (Some((left_digits, left_scale, left_is)), Some((right_digits, right_scale, right_is))) =
+        (decimal(left), decimal(right))
+    else {
+        return false;
+    };
+    if !(left_is || right_is) || left_scale < 0 || right_scale < 0 {
+        return false;
+    }
+    // of two constants the digits are known, of columns they are what the type allows at most
+    let (scale, digits) = match symbol {
+        "+" | "-" => {
+            let scale = left_scale.max(right_scale);
+            (scale, (left_digits - left_scale).max(right_digits - right_scale) + scale + 1)
+        }
+        "*" => (left_scale + right_scale, left_digits + right_digits),
+        _ => return false,
+    };
+    digits <= DIGITS_128 || (scale <= PRODUCT_SCALE_MAX && !constants)
+}
+
+/// `||` of texts, and of a text with anything else, which is written as its type is.
+fn concatenated(
+    left: Expr,
+    right: Expr,
+    left_type: &DataType,
+    right_type: &DataType,
+) -> std::result::Result<Expr, (Box<Expr>, Box<Expr>)> {
+    let (left_kind, right_kind) = (Kind::of(left_type), Kind::of(right_type));
+    let as_text = |expr: Expr, from: &DataType| {
+        if casts::is_ours(from, &DataType::Utf8) {
+            return Expr::ScalarFunction(ScalarFunction::new_udf(casts::cast_to(&DataType::Utf8), vec![expr]));
+        }
+        expr
+    };
+    let is_list = |data_type: &DataType| matches!(data_type, DataType::List(_) | DataType::LargeList(_));
+    match (left_kind, right_kind) {
+        (Some(Kind::Bytea), Some(Kind::Bytea)) => match super::scalar("byteacat") {
+            Some(function) => Ok(Expr::ScalarFunction(ScalarFunction::new_udf(function, vec![left, right]))),
+            None => Err((Box::new(left), Box::new(right))),
+        },
+        _ if is_list(left_type) || is_list(right_type) => Err((Box::new(left), Box::new(right))),
+        (Some(Kind::Text), _) | (_, Some(Kind::Text)) => {
+            Err((Box::new(as_text(left, left_type)), Box::new(as_text(right, right_type))))
+        }
+        _ => Err((Box::new(left), Box::new(right))),
+    }
+}
