@@ -1,6 +1,7 @@
 //! The query engine that all sessions share: memory and spill limits, functions, optimizer rules. It holds no catalog
 //! and no tables; what a statement may see is given to it by `statement::bind`.
 
+pub mod once;
 mod optimizer;
 pub mod share;
 

@@ -58,6 +58,7 @@ impl SqlState {
     pub const AMBIGUOUS_COLUMN: Self = Self("42702");
     pub const DUPLICATE_ALIAS: Self = Self("42712");
     pub const GROUPING_ERROR: Self = Self("42803");
+    pub const WINDOWING_ERROR: Self = Self("42P20");
     pub const DATATYPE_MISMATCH: Self = Self("42804");
     pub const UNDEFINED_FUNCTION: Self = Self("42883");
     pub const AMBIGUOUS_FUNCTION: Self = Self("42725");

@@ -43,6 +43,7 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use super::scan::SecureScanExec;
 use super::whole::WholeScanExec;
 use crate::apply::{ApplyExec, KeptExec, LookupExec};
+use crate::engine::once::OnceExec;
 use crate::error::{Error, Result};
 
 /// A plan that passed the lint; the only kind that can be executed.
@@ -185,6 +186,7 @@ fn is_operator(any: &dyn Any) -> bool {
         InterleaveExec,
         LocalLimitExec,
         NestedLoopJoinExec,
+        OnceExec,
         OutputRequirementExec,
         PartialSortExec,
         PartitionedTopKExec,

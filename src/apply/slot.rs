@@ -3,6 +3,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use datafusion::arrow::array::{Array, AsArray, make_array};
 use datafusion::arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::logical_expr::expr::ScalarFunction;
@@ -71,11 +72,21 @@ impl ScalarUDFImpl for Parameter {
         let Some(value) = self.slot.get(self.number) else {
             return internal_err!("a parameter is read before it has a value");
         };
-        // the value of a list forgets what its field says of the elements
         let wanted = self.field.data_type();
-        let value = if value.data_type() == *wanted { value } else { value.cast_to(wanted)? };
+        let value = if value.data_type() == *wanted { value } else { as_promised(&value, wanted)? };
         Ok(ColumnarValue::Scalar(value))
     }
+}
+
+/// The value of a list forgets what its field says of the elements, and a cast does not tell it.
+fn as_promised(value: &ScalarValue, wanted: &DataType) -> Result<ScalarValue> {
+    let array = value.cast_to(wanted)?.to_array()?;
+    let told = array.to_data().into_builder().data_type(wanted.clone()).build()?;
+    let array = make_array(told);
+    Ok(match array.as_list_opt::<i32>() {
+        Some(list) => ScalarValue::List(Arc::new(list.clone())),
+        None => ScalarValue::try_from_array(&array, 0)?,
+    })
 }
 
 impl PartialEq for Parameter {

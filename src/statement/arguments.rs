@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{RecordBatch, RecordBatchOptions};
 use datafusion::arrow::datatypes::{DataType, FieldRef, Schema};
-use datafusion::common::tree_node::TreeNode;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{ColumnarValue, Expr, LogicalPlanBuilder, cast};
@@ -19,11 +19,15 @@ use super::bind::{Bound, Planner, parser_options, simplifier, with_parameters};
 use super::context::Context;
 use super::fault::from_engine;
 use super::{limits, run, shapes, told};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, SqlState};
 
-/// Plans arguments, each cast to the type beside it where one is.
+/// Plans arguments, each cast to the type beside it where one is. `what` they are is told in errors: "CALL arguments".
+///
+/// # Errors
+/// What planning gives; `42803` and `42P20` for aggregates and window functions, which have no rows here.
 pub fn planned(
     arguments: Vec<(SqlExpr, Option<DataType>)>,
+    what: &str,
     parameters: Vec<Option<FieldRef>>,
     context: &Context,
 ) -> Result<Bound> {
@@ -36,6 +40,7 @@ pub fn planned(
     for (number, (mut argument, wanted)) in arguments.into_iter().enumerate() {
         shapes::rewrite_expression(&mut argument, "")?;
         let value = sql.sql_to_expr(argument, &schema, &mut planning).map_err(from_engine)?;
+        refuse_functions_of_rows(&value, what)?;
         let value = match wanted {
             Some(wanted) => cast(value, wanted),
             None => value,
@@ -51,7 +56,7 @@ pub fn planned(
 /// The values of planned arguments.
 ///
 /// # Errors
-/// `0A000` for one that is no expression of constants; what its evaluation fails with.
+/// What an argument's evaluation fails with.
 pub fn values(bound: Bound, parameters: &[ScalarValue], context: &Context) -> Result<Vec<ScalarValue>> {
     let bound = Bound { plan: with_parameters(bound.plan, parameters)?, ..bound };
     let simplifier = simplifier(&bound.state, context);
@@ -68,9 +73,6 @@ pub fn values(bound: Bound, parameters: &[ScalarValue], context: &Context) -> Re
         if let Expr::Literal(value, _) = column {
             return Ok(value);
         }
-        if !column.column_refs().is_empty() || column.exists(is_a_plan).map_err(from_engine)? {
-            return Err(Error::unsupported("an argument of CALL or EXECUTE must be constant"));
-        }
         // what fails, and what is another value each time, is not folded
         let physical = create_physical_expr(&column, &DFSchema::empty(), props, &PhysicalPlanningContext::default())
             .map_err(from_engine)?;
@@ -82,14 +84,20 @@ pub fn values(bound: Bound, parameters: &[ScalarValue], context: &Context) -> Re
     plan.expressions().into_iter().map(value).collect()
 }
 
-fn is_a_plan(expr: &Expr) -> datafusion::common::Result<bool> {
-    Ok(matches!(
-        expr,
-        Expr::ScalarSubquery(_)
-            | Expr::Exists(_)
-            | Expr::InSubquery(_)
-            | Expr::SetComparison(_)
-            | Expr::WindowFunction(_)
-            | Expr::AggregateFunction(_)
-    ))
+fn refuse_functions_of_rows(value: &Expr, what: &str) -> Result<()> {
+    let mut refused = None;
+    value
+        .apply(|part| {
+            refused = match part {
+                Expr::AggregateFunction(_) => Some((SqlState::GROUPING_ERROR, "aggregate")),
+                Expr::WindowFunction(_) => Some((SqlState::WINDOWING_ERROR, "window")),
+                _ => return Ok(TreeNodeRecursion::Continue),
+            };
+            Ok(TreeNodeRecursion::Stop)
+        })
+        .map_err(from_engine)?;
+    match refused {
+        Some((sqlstate, kind)) => Err(Error::new(sqlstate, format!("{kind} functions are not allowed in {what}"))),
+        None => Ok(()),
+    }
 }

@@ -10,10 +10,10 @@ use datafusion::arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, Result, ScalarValue};
-use datafusion::logical_expr::expr::{BinaryExpr, Cast, ScalarFunction};
+use datafusion::logical_expr::expr::{Cast, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::FunctionRewrite;
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ExprSchemable, Operator, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+    ColumnarValue, Expr, ExprSchemable, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
 use super::arrays;
@@ -42,7 +42,6 @@ impl FunctionRewrite for Casts {
                 listed.list.iter_mut().for_each(fold_integer);
                 return Ok(Transformed::yes(Expr::InList(listed)));
             }
-            Expr::BinaryExpr(binary) => return Ok(arrays_beside_texts(binary, schema)),
             other => return Ok(Transformed::no(other)),
         };
         let source = inner.to_field(schema)?.1;
@@ -63,34 +62,6 @@ impl FunctionRewrite for Casts {
             None => Ok(Transformed::no(Expr::Cast(Cast { expr: inner, field }))),
         }
     }
-}
-
-/// A text beside an array is an array: `polroles = '{0}'`.
-fn arrays_beside_texts(binary: BinaryExpr, schema: &DFSchema) -> Transformed<Expr> {
-    let compares = matches!(
-        binary.op,
-        Operator::Eq
-            | Operator::NotEq
-            | Operator::Lt
-            | Operator::LtEq
-            | Operator::Gt
-            | Operator::GtEq
-            | Operator::IsDistinctFrom
-            | Operator::IsNotDistinctFrom
-    );
-    let is_text = |expr: &Expr| matches!(expr, Expr::Literal(ScalarValue::Utf8(Some(_)), _));
-    if !compares || is_text(&binary.left) == is_text(&binary.right) {
-        return Transformed::no(Expr::BinaryExpr(binary));
-    }
-    let other = if is_text(&binary.left) { &binary.right } else { &binary.left };
-    let field = match other.to_field(schema) {
-        Ok((_, field)) if matches!(field.data_type(), DataType::List(_)) => field,
-        _ => return Transformed::no(Expr::BinaryExpr(binary)),
-    };
-    let read = |side: Box<Expr>| {
-        if is_text(&side) { Box::new(call(arrays::reader(Arc::clone(&field)), *side)) } else { side }
-    };
-    Transformed::yes(Expr::BinaryExpr(BinaryExpr::new(read(binary.left), binary.op, read(binary.right))))
 }
 
 /// `5::int4` is a number like any other.

@@ -8,6 +8,9 @@ use super::arguments;
 use super::context::Context;
 use crate::error::Result;
 
+/// What the values are called in errors.
+const PARAMETERS: &str = "EXECUTE parameters";
+
 /// The types that PREPARE names; `None` for `unknown`, which leaves a type to be found out.
 ///
 /// # Errors
@@ -26,7 +29,7 @@ pub async fn types(named: Vec<SqlType>, context: &Context) -> Result<Vec<Option<
         (Expr::Cast { kind: CastKind::Cast, expr, data_type: sql, array: false, format: None }, None)
     });
     let (nulls, own) = (nulls.collect(), context.clone());
-    let bind = async move { arguments::planned(nulls, Vec::new(), &own) };
+    let bind = async move { arguments::planned(nulls, PARAMETERS, Vec::new(), &own) };
     let bound = context.mesh.engine.plan(Box::pin(bind)).await?;
     let found = bound.plan.schema().fields().iter().map(|field| field.data_type().clone());
     Ok(found.zip(open).map(|(found, open)| (!open).then_some(found)).collect())
@@ -42,6 +45,7 @@ pub async fn arguments(given: Vec<Expr>, types: Vec<DataType>, context: &Context
     }
     let wanted = given.into_iter().zip(types.into_iter().map(Some)).collect();
     let own = context.clone();
-    let evaluated = async move { arguments::values(arguments::planned(wanted, Vec::new(), &own)?, &[], &own) };
+    let evaluated =
+        async move { arguments::values(arguments::planned(wanted, PARAMETERS, Vec::new(), &own)?, &[], &own) };
     context.mesh.engine.plan(Box::pin(evaluated)).await
 }

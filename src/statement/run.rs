@@ -11,6 +11,7 @@ use datafusion::execution::FunctionRegistry;
 use datafusion::execution::session_state::SessionState;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
 use datafusion::optimizer::{AnalyzerRule, OptimizerConfig, OptimizerContext};
 use datafusion::physical_plan::stream::RecordBatchReceiverStreamBuilder;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
@@ -27,6 +28,7 @@ use super::subqueries::Subqueries;
 use super::told;
 use crate::access::lint::{self, Secured};
 use crate::apply::{self, ApplyPlanner};
+use crate::engine::once;
 use crate::engine::share::{Place, Share};
 use crate::error::Result;
 
@@ -40,7 +42,9 @@ pub fn analyse(bound: &Bound) -> Result<LogicalPlan> {
     analyzer.add_function_rewrite(Arc::new(Casts));
     analyzer.rules.push(Arc::new(Subqueries));
     analyzer.rules.push(Arc::new(SortKeys));
-    let plan = PostgresMeaning.analyze(bound.plan.clone(), options).map_err(from_engine)?;
+    // GROUPING names what is grouped by as the statement wrote it
+    let plan = ResolveGroupingFunction::new().analyze(bound.plan.clone(), options);
+    let plan = plan.and_then(|plan| PostgresMeaning.analyze(plan, options)).map_err(from_engine)?;
     analyzer.execute_and_check(plan, options, |_, _| {}).map_err(from_engine)
 }
 
@@ -71,6 +75,7 @@ pub async fn secure(bound: &Bound, context: &Context, recorded: bool) -> Result<
     let prepared = apply::prepare(optimised).map_err(from_engine)?;
     let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(ApplyPlanner)]);
     let physical = planner.create_physical_plan(&prepared, state.as_ref()).await.map_err(from_engine)?;
+    let physical = once::build_sides_once(physical).map_err(from_engine)?;
     let columns = with_meaning(&physical.schema(), &meant);
     Ok(Planned { secured: lint::secure(physical)?, recording, columns })
 }

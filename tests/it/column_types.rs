@@ -17,7 +17,7 @@ async fn asyncpg_is_told_of_oids_as_oids() {
                 "ParseComplete",
                 "Parameters 1028",
                 "Columns oid:26 ns:19 name:19 kind:18 basetype:26 elemtype:26 elemdelim:18 range_subtype:26 \
-                 attrtypoids:1028 attrnames:1009 depth:23",
+                 attrtypoids:1028 attrnames:1009 depth:23 basetype_name:25 elemtype_name:25 range_subtype_name:25",
                 "Ready I",
             ]
         );

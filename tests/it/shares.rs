@@ -18,7 +18,7 @@ const BOMBS: [&str; 5] = [
     // the build side of a join
     "select count(*) from generate_series(1, 30000000) a(x) join generate_series(1, 30000000) b(y) on x = y",
     // one value
-    "select array_length(array_agg(x)) from generate_series(1, 30000000) t(x)",
+    "select array_length(array_agg(x), 1) from generate_series(1, 30000000) t(x)",
     // one side of a product
     "select count(*) from generate_series(1, 30000000) a(x), generate_series(1, 30000000) b(y) where x + y < 0",
     // rows that double without end

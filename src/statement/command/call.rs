@@ -172,6 +172,9 @@ pub fn schema() -> SchemaRef {
     ]))
 }
 
+/// What the arguments are called in errors.
+const ARGUMENTS: &str = "CALL arguments";
+
 /// Finds out the types of parameters; does nothing.
 ///
 /// # Errors
@@ -181,7 +184,7 @@ pub async fn describe(call: &Call, declared: Vec<Option<FieldRef>>, context: &Co
     let planned = given(procedure, &arguments);
     let planning = context.clone();
     let described = async move {
-        let bound = arguments::planned(planned, declared.clone(), &planning)?;
+        let bound = arguments::planned(planned, ARGUMENTS, declared.clone(), &planning)?;
         bind::parameter_types(&bound.plan, &declared)
     };
     let parameters = context.mesh.engine.plan(Box::pin(described)).await?;
@@ -197,8 +200,9 @@ pub async fn execute(call: &Call, parameters: &[ScalarValue], context: &Context)
     let planned = given(procedure, &arguments);
     let types = parameters.iter().map(|value| Some(bind::parameter_field(value.data_type()))).collect();
     let (parameters, planning) = (parameters.to_vec(), context.clone());
-    let evaluated =
-        async move { arguments::values(arguments::planned(planned, types, &planning)?, &parameters, &planning) };
+    let evaluated = async move {
+        arguments::values(arguments::planned(planned, ARGUMENTS, types, &planning)?, &parameters, &planning)
+    };
     let values = context.mesh.engine.plan(Box::pin(evaluated)).await?;
     let mut values = values.into_iter();
     let mut values: Vec<ScalarValue> =

@@ -357,10 +357,14 @@ impl ScalarUDFImpl for Bound {
             }
         }
         let array = collect(self.spec.returns, values);
-        if scalar {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?));
+        if !scalar {
+            return Ok(ColumnarValue::Array(array));
         }
-        Ok(ColumnarValue::Array(array))
+        // one list with what its field says of the elements
+        Ok(ColumnarValue::Scalar(match array.as_list_opt::<i32>() {
+            Some(list) => ScalarValue::List(Arc::new(list.clone())),
+            None => ScalarValue::try_from_array(&array, 0)?,
+        }))
     }
 }
 

@@ -8,6 +8,7 @@
 //! syntax      forms of the grammar that become calls         (before planning)
 //! operators   operators that become calls, by operand types  (while planning)
 //! rewrite     casts and comparisons                          (once parameters have values)
+//! told_apart  casts inside aggregates                        (while planning)
 //! function    one name, several functions: choice and rows
 //! ```
 
@@ -34,6 +35,7 @@ mod show_time;
 pub mod syntax;
 mod template;
 mod text;
+mod told_apart;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};

@@ -9,19 +9,22 @@ use std::sync::{Arc, LazyLock};
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
-use datafusion::logical_expr::{Expr, ExprSchemable, Operator, ScalarUDF};
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawWindowExpr};
+use datafusion::logical_expr::{Expr, ExprSchemable, Operator, ScalarUDF, cast};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use super::function::{Function, Udf};
 use super::kind::Kind;
-use super::{arithmetic, casts, text};
+use super::{arithmetic, casts, text, told_apart};
 use crate::pgtype::numeric as any_numeric;
+use crate::statement::arrays;
 
 /// Products of decimals with at most so many digits after the point leave room for as many before it in 128 bits.
 const PRODUCT_SCALE_MAX: i16 = 19;
 /// Digits of 128 bits.
 const DIGITS_128: i16 = 38;
+/// Digits of 256 bits, of which one is left for [`numeric`](any_numeric) without a scale.
+const DIGITS_256: i16 = 75;
 
 /// The engine's form of each function that stands for an operator.
 static UDFS: LazyLock<HashMap<(&'static str, usize), Arc<ScalarUDF>>> = LazyLock::new(|| {
@@ -58,7 +61,7 @@ pub struct Operators;
 
 impl ExprPlanner for Operators {
     fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
-        let Some(symbol) = symbol(&expr.op) else { return Ok(PlannerResult::Original(beside_interval(expr, schema))) };
+        let Some(symbol) = symbol(&expr.op) else { return Ok(PlannerResult::Original(beside_typed(expr, schema))) };
         let RawBinaryExpr { op, left, right } = expr;
         Ok(match planned(symbol, left, right, schema) {
             Ok(planned) => PlannerResult::Planned(planned),
@@ -81,25 +84,35 @@ impl ExprPlanner for Operators {
             None => PlannerResult::Original(args),
         })
     }
+
+    fn plan_aggregate(&self, expr: RawAggregateExpr) -> Result<PlannerResult<RawAggregateExpr>> {
+        told_apart::aggregate(expr).map(PlannerResult::Original)
+    }
+
+    fn plan_window(&self, expr: RawWindowExpr) -> Result<PlannerResult<RawWindowExpr>> {
+        told_apart::window(expr).map(PlannerResult::Original)
+    }
 }
 
-/// A literal without a type beside an interval is an interval, which the engine would not compare with a text.
-fn beside_interval(expr: RawBinaryExpr, schema: &DFSchema) -> RawBinaryExpr {
-    let is_interval = |operand: &Expr| {
-        operand_type(operand, schema).is_some_and(|data_type| Kind::of(&data_type) == Some(Kind::Interval))
-    };
-    let interval = |literal: Expr| {
-        let cast = casts::cast_to(&Kind::Interval.data_type());
-        Expr::ScalarFunction(ScalarFunction::new_udf(cast, vec![literal]))
+/// A literal without a type beside an interval or an array is one, which the engine would not compare with a text.
+fn beside_typed(expr: RawBinaryExpr, schema: &DFSchema) -> RawBinaryExpr {
+    let typed = |literal: Expr, other: &Expr| {
+        let Ok((_, field)) = other.to_field(schema) else { return literal };
+        if matches!(field.data_type(), DataType::List(_)) {
+            return Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(arrays::reader(field)), vec![literal]));
+        }
+        if Kind::of(field.data_type()) == Some(Kind::Interval) {
+            let cast = casts::cast_to(&Kind::Interval.data_type());
+            return Expr::ScalarFunction(ScalarFunction::new_udf(cast, vec![literal]));
+        }
+        literal
     };
     let RawBinaryExpr { op, left, right } = expr;
-    if is_text_literal(&right) && is_interval(&left) {
-        return RawBinaryExpr { op, left, right: interval(right) };
+    match (is_text_literal(&left), is_text_literal(&right)) {
+        (false, true) => RawBinaryExpr { op, right: typed(right, &left), left },
+        (true, false) => RawBinaryExpr { op, left: typed(left, &right), right },
+        _ => RawBinaryExpr { op, left, right },
     }
-    if is_text_literal(&left) && is_interval(&right) {
-        return RawBinaryExpr { op, left: interval(left), right };
-    }
-    RawBinaryExpr { op, left, right }
 }
 
 /// The operators that are planned here.
@@ -174,9 +187,13 @@ pub fn planned(
         expr
     };
     // of two constants the result may have as many digits as it needs
-    let constants = matches!((&left, &right), (Expr::Literal(..), Expr::Literal(..)));
-    if is_engines(symbol, &left_type, &right_type, constants) {
-        return Err((Box::new(read_as(left, &left_type)), Box::new(read_as(right, &right_type))));
+    let constants = is_constant(&left) && is_constant(&right);
+    match engines(symbol, &left_type, &right_type, constants) {
+        Some(Width::AsItIs) => {
+            return Err((Box::new(read_as(left, &left_type)), Box::new(read_as(right, &right_type))));
+        }
+        Some(Width::Wide) => return Err((Box::new(wide(left, &left_type)), Box::new(wide(right, &right_type)))),
+        None => {}
     }
     match function(symbol) {
         Some(function) if function.resolve(&[left_type.clone(), right_type.clone()]).is_some() => {
@@ -225,25 +242,40 @@ fn is_text_literal(expr: &Expr) -> bool {
     matches!(expr, Expr::Literal(ScalarValue::Utf8(Some(_)) | ScalarValue::Utf8View(Some(_)), _))
 }
 
+fn is_constant(expr: &Expr) -> bool {
+    match expr {
+        Expr::Literal(..) => true,
+        Expr::Cast(cast) => matches!(cast.expr.as_ref(), Expr::Literal(..)),
+        _ => false,
+    }
+}
+
+/// How the engine's kernel computes what PostgreSQL does.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Width {
+    AsItIs,
+    /// In 256 bits, where the operands have 128.
+    Wide,
+}
+
 /// Whether the engine's kernel gives PostgreSQL's result, errors included: sums and products of decimals that have room.
-fn is_engines(symbol: &str, left: &DataType, right: &DataType, constants: bool) -> bool {
+fn engines(symbol: &str, left: &DataType, right: &DataType, constants: bool) -> Option<Width> {
     let decimal = |data_type: &DataType| match data_type {
         any if any_numeric::is_any(any) => None,
         DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) => {
-            Some((i16::from(*p), i16::from(*s), true))
+            Some((i16::from(*p), i16::from(*s), DIGITS_128))
         }
-        DataType::Int64 => Some((20, 0, false)),
-        DataType::Int32 => Some((10, 0, false)),
-        DataType::Int16 => Some((5, 0, false)),
+        DataType::Decimal256(p, s) => Some((i16::from(*p), i16::from(*s), DIGITS_256)),
+        DataType::Int64 => Some((20, 0, 0)),
+        DataType::Int32 => Some((10, 0, 0)),
+        DataType::Int16 => Some((5, 0, 0)),
         _ => None,
     };
-    let (Some((left_digits, left_scale, left_is)), Some((right_digits, right_scale, right_is))) =
-        (decimal(left), decimal(right))
-    else {
-        return false;
-    };
-    if !(left_is || right_is) || left_scale < 0 || right_scale < 0 {
-        return false;
+    let ((left_digits, left_scale, left_width), (right_digits, right_scale, right_width)) =
+        (decimal(left)?, decimal(right)?);
+    let width = left_width.max(right_width);
+    if width == 0 || left_scale < 0 || right_scale < 0 {
+        return None;
     }
     // of two constants the digits are known, of columns they are what the type allows at most
     let (scale, digits) = match symbol {
@@ -252,9 +284,25 @@ fn is_engines(symbol: &str, left: &DataType, right: &DataType, constants: bool) 
             (scale, (left_digits - left_scale).max(right_digits - right_scale) + scale + 1)
         }
         "*" => (left_scale + right_scale, left_digits + right_digits),
-        _ => return false,
+        _ => return None,
     };
-    digits <= DIGITS_128 || (scale <= PRODUCT_SCALE_MAX && !constants)
+    if digits <= width {
+        return Some(Width::AsItIs);
+    }
+    if constants && digits <= DIGITS_256 && scale < i16::from(any_numeric::SCALE) {
+        return Some(Width::Wide);
+    }
+    (scale <= PRODUCT_SCALE_MAX && !constants).then_some(Width::AsItIs)
+}
+
+/// A number in 256 bits.
+fn wide(expr: Expr, own: &DataType) -> Expr {
+    match own {
+        DataType::Decimal32(p, s) | DataType::Decimal64(p, s) | DataType::Decimal128(p, s) => {
+            cast(expr, DataType::Decimal256(*p, *s))
+        }
+        _ => expr,
+    }
 }
 
 /// `||` of texts, and of a text with anything else, which is written as its type is.

@@ -11,7 +11,7 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::config::ConfigOptions;
-use datafusion::logical_expr::expr::{Between, BinaryExpr, Case, Cast, InList, Like, ScalarFunction};
+use datafusion::logical_expr::expr::{Between, BinaryExpr, Case, Cast, GroupingSet, InList, Like, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
@@ -58,6 +58,9 @@ fn rewrite_plan(plan: LogicalPlan, config: &ConfigOptions, changed: &Cell<bool>)
     let sorts = matches!(plan, LogicalPlan::Sort(_));
     let names = NamePreserver::new(&plan);
     let rewritten = plan.map_expressions(|expr| {
+        if let Expr::GroupingSet(sets) = expr {
+            return rewrite_sets(sets, &names, &schema, config);
+        }
         let name = names.save(&expr);
         let done = expr.transform_up(|expr| rewrite(expr, &schema, config))?;
         let done = if sorts { done.transform_data(|expr| Ok(ordered(expr, &schema)))? } else { done };
@@ -70,6 +73,34 @@ fn rewrite_plan(plan: LogicalPlan, config: &ConfigOptions, changed: &Cell<bool>)
         return rewritten.map_data(LogicalPlan::recompute_schema);
     }
     Ok(rewritten)
+}
+
+/// Each expression of grouping sets is a column by itself.
+fn rewrite_sets(
+    sets: GroupingSet,
+    names: &NamePreserver,
+    schema: &DFSchema,
+    config: &ConfigOptions,
+) -> Result<Transformed<Expr>> {
+    let mut changed = false;
+    let mut all = |exprs: Vec<Expr>| -> Result<Vec<Expr>> {
+        let one = |expr: Expr| {
+            let name = names.save(&expr);
+            let done = expr.transform_up(|expr| rewrite(expr, schema, config))?;
+            changed |= done.transformed;
+            Ok(name.restore(done.data))
+        };
+        exprs.into_iter().map(one).collect()
+    };
+    let sets = match sets {
+        GroupingSet::Rollup(exprs) => GroupingSet::Rollup(all(exprs)?),
+        GroupingSet::Cube(exprs) => GroupingSet::Cube(all(exprs)?),
+        GroupingSet::GroupingSets(sets) => {
+            GroupingSet::GroupingSets(sets.into_iter().map(&mut all).collect::<Result<_>>()?)
+        }
+    };
+    let sets = Expr::GroupingSet(sets);
+    Ok(if changed { Transformed::yes(sets) } else { Transformed::no(sets) })
 }
 
 /// What is sorted by in place of an expression that Arrow orders otherwise.

@@ -148,14 +148,24 @@ fn whole_number(number: &str) -> Option<DataType> {
     }
 }
 
-/// `-1` is one literal to the planner, too.
+/// `-1` is one literal to the planner, too, and its type is chosen with the sign (`doNegate` in PostgreSQL's grammar).
 fn negate(inner: &Expr) -> Option<Expr> {
-    let Expr::Cast { expr: number, data_type: data_type @ DataType::Int4(None), .. } = inner else { return None };
-    let Expr::Value(value) = number.as_ref() else { return None };
-    matches!(value.value, Value::Number(_, false)).then(|| {
-        let negated = Expr::UnaryOp { op: UnaryOperator::Minus, expr: number.clone() };
-        cast(negated, data_type.clone())
-    })
+    let (number, chosen) = match inner {
+        Expr::Cast { expr, data_type, .. } => (expr.as_ref(), Some(data_type)),
+        number => (number, None),
+    };
+    let Expr::Value(value) = number else { return None };
+    let Value::Number(digits, false) = &value.value else { return None };
+    let negative = format!("-{}", digits.replace('_', ""));
+    let data_type = match chosen {
+        Some(DataType::Int4(None)) => DataType::Int4(None),
+        // the smallest numbers fit only with their sign
+        Some(DataType::Numeric(_)) => negative.parse::<i64>().is_ok().then_some(DataType::Int8(None))?,
+        None => negative.parse::<i32>().is_ok().then_some(DataType::Int4(None))?,
+        Some(_) => return None,
+    };
+    let negated = Expr::UnaryOp { op: UnaryOperator::Minus, expr: Box::new(number.clone()) };
+    Some(cast(negated, data_type))
 }
 
 /// The values of a row: `(a, b)`, which is a call by now, or `ROW(a, b)`.

@@ -5,14 +5,14 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::Field;
-use datafusion::common::Result;
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::expr::{
     BinaryExpr, Cast, Exists, InSubquery, Placeholder, ScalarFunction, SetComparison,
 };
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Expr, LogicalPlan, Operator, Subquery};
+use datafusion::logical_expr::{Expr, LogicalPlan, Operator, ScalarUDF, Subquery};
 
 use super::expressions::Scope;
 use super::{Kind, Teller, Told};
@@ -20,7 +20,7 @@ use crate::pgtype::common::compared_type;
 use crate::pgtype::{self, oid};
 use crate::statement::functions::call::is_text;
 use crate::statement::functions::{reg, types};
-use crate::statement::quantified;
+use crate::statement::{arrays, quantified};
 
 /// Functions whose arguments are brought to one type.
 const ONE_TYPE: [&str; 4] = ["coalesce", "greatest", "least", "nullif"];
@@ -92,14 +92,14 @@ impl Teller<'_> {
             }
             Expr::Case(mut case) => {
                 let branches = case.when_then_expr.iter().map(|(_, then)| then).chain(&case.else_expr);
-                if branches.clone().any(|branch| is_parameter(branch)) {
-                    let told = scope.together(|| branches.clone().map(AsRef::as_ref));
+                if branches.clone().any(|branch| has_no_type(branch)) {
+                    let common = self.common(scope, || branches.clone().map(AsRef::as_ref));
                     let branches = case.when_then_expr.iter_mut().map(|(_, then)| then).chain(&mut case.else_expr);
-                    branches.for_each(|branch| parameter_of(branch, told));
+                    branches.for_each(|branch| common.take(branch));
                 }
                 Expr::Case(case)
             }
-            Expr::ScalarFunction(call) => Expr::ScalarFunction(function(call, scope)),
+            Expr::ScalarFunction(call) => Expr::ScalarFunction(self.function(call, scope)),
             other => return Ok(Transformed::no(other)),
         }))
     }
@@ -112,6 +112,41 @@ impl Teller<'_> {
             scope.ask(&subquery, *column);
         }
         Ok(Subquery { subquery, outer_ref_columns, spans })
+    }
+
+    fn function(&self, mut call: ScalarFunction, scope: &Scope<'_>) -> ScalarFunction {
+        if let [value] = call.args.as_slice()
+            && call.func.name() == types::TYPE_OF
+        {
+            let known = match scope.told(value).kind {
+                Kind::Of((type_oid, _)) => type_oid,
+                Kind::Unknown => oid::UNKNOWN,
+                Kind::Plain => return call,
+            };
+            call.func = types::type_of(Some(known));
+        } else if ONE_TYPE.contains(&call.func.name()) && call.args.iter().any(has_no_type) {
+            let common = self.common(scope, || &call.args);
+            call.args.iter_mut().for_each(|argument| common.take(argument));
+        } else if let [value, array] = call.args.as_mut_slice()
+            && is_parameter(array)
+            && quantified::is_on_texts(call.func.name()) == Some(false)
+            && let Some(element) = scope.told(value).type_oid()
+        {
+            parameter_of(array, Told::of(compared_type(element), -1).array());
+        }
+        call
+    }
+
+    /// What values are brought to that have no type themselves.
+    fn common<'e, I: IntoIterator<Item = &'e Expr>>(&self, scope: &Scope<'_>, values: impl Fn() -> I) -> Common {
+        let told = scope.together(&values);
+        let array = || {
+            let typed = values().into_iter().find(|value| !has_no_type(value))?;
+            let data_type = scope.arrow(typed).filter(|data_type| matches!(data_type, DataType::List(_)))?;
+            Some(Arc::new(pgtype::declared(&Field::new("", data_type, true), told.typed())))
+        };
+        let object = told.type_oid().and_then(reg::Reg::of_type);
+        Common { told, array: array(), object: object.map(|kind| reg::reg_in(kind, self.context)) }
     }
 
     /// A text becomes an object by its name, and an object a text.
@@ -138,37 +173,43 @@ fn concerns(expr: &Expr) -> bool {
         | Expr::Exists(_)
         | Expr::InSubquery(_)
         | Expr::SetComparison(_)
-        | Expr::Placeholder(_) => true,
+        | Expr::Placeholder(_)
+        | Expr::Case(_) => true,
         Expr::Cast(cast) => is_text(cast.field.data_type()) || Told::of_field(&cast.field).object().is_some(),
-        Expr::ScalarFunction(call) => call.func.name() == types::TYPE_OF,
+        Expr::ScalarFunction(call) => call.func.name() == types::TYPE_OF || ONE_TYPE.contains(&call.func.name()),
         _ => false,
     }
 }
 
-fn function(mut call: ScalarFunction, scope: &Scope<'_>) -> ScalarFunction {
-    if let [value] = call.args.as_slice()
-        && call.func.name() == types::TYPE_OF
-    {
-        let known = match scope.told(value).kind {
-            Kind::Of((type_oid, _)) => type_oid,
-            Kind::Unknown => oid::UNKNOWN,
-            Kind::Plain => return call,
-        };
-        call.func = types::type_of(Some(known));
-    } else if ONE_TYPE.contains(&call.func.name()) && call.args.iter().any(is_parameter) {
-        let told = scope.together(|| &call.args);
-        call.args.iter_mut().for_each(|argument| parameter_of(argument, told));
-    } else if let [value, array] = call.args.as_mut_slice()
-        && is_parameter(array)
-        && let Some(on_texts) = quantified::is_on_texts(call.func.name())
-        && !on_texts
-    {
-        let told = scope.told(value);
-        if let Some(element) = told.type_oid() {
-            parameter_of(array, Told::of(compared_type(element), -1).array());
+/// What literals and parameters are beside values of a type.
+struct Common {
+    told: Told,
+    /// Of arrays.
+    array: Option<FieldRef>,
+    /// From the name of an object to it.
+    object: Option<Arc<ScalarUDF>>,
+}
+
+impl Common {
+    /// Gives its type to a value that has none. What the engine reads as texts itself is left to it.
+    fn take(&self, value: &mut Expr) {
+        if is_parameter(value) {
+            return parameter_of(value, self.told);
         }
+        if !matches!(value, Expr::Literal(ScalarValue::Utf8(Some(_)), None)) {
+            return;
+        }
+        let reader = match (&self.array, &self.object) {
+            (Some(array), _) => Arc::new(arrays::reader(Arc::clone(array))),
+            (None, Some(object)) => Arc::clone(object),
+            (None, None) => return,
+        };
+        *value = reader.call(vec![std::mem::take(value)]);
     }
-    call
+}
+
+fn has_no_type(value: &Expr) -> bool {
+    is_parameter(value) || matches!(value, Expr::Literal(ScalarValue::Utf8(Some(_)), None))
 }
 
 fn is_comparison(op: Operator) -> bool {
