@@ -277,7 +277,7 @@ async fn product_table(
     };
     let of_table = |table: SecuredTable| -> Relation {
         let oid = context.snapshot.oids().table(&product.id).map(|oids| oids.table);
-        let told = told::of_relation(&table.schema(), oid);
+        let told = told::of_table(&table.schema(), oid, product);
         (Arc::new(table), told)
     };
     let today = bind(scope, &newest.schema).await?;

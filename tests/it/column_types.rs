@@ -2,7 +2,8 @@
 //! are held with a real PostgreSQL too, where one is installed.
 
 use crate::postgres::{Anyone, everywhere};
-use crate::raw::{bind, describe, execute, parse, sync};
+use crate::raw::{Client, bind, describe, execute, parse, sync};
+use crate::travel::Months;
 
 /// What `asyncpg` asks about every type that it does not know.
 const ASYNCPG: &str = include_str!("../clients/statements/asyncpg.sqls");
@@ -116,6 +117,40 @@ async fn columns_are_told_with_the_relation_that_they_are_of() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn texts_are_called_what_their_contract_calls_them() {
+    let months = Months::start().await;
+    let mut c = Client::connect(months.server.address, "sales_analyst").await;
+    let oid = c.rows("select 'sales.deals'::regclass::oid").await.remove(0);
+    assert_eq!(
+        c.columns("select region, email, d.id from sales.deals d").await,
+        [format!("region {oid}.2 1043(12)"), format!("email {oid}.3 25(-1)"), format!("id {oid}.1 20(-1)")]
+    );
+    for (expression, expected) in [
+        ("coalesce(region, 'x')", "1043(-1)"),
+        ("case when true then region else region end", "1043(12)"),
+        ("max(region) over ()", "25(-1)"),
+        ("lower(region)", "25(-1)"),
+        ("region || 'x'", "25(-1)"),
+        ("region::text", "25(-1)"),
+        ("(select min(d.region) from sales.deals d)", "25(-1)"),
+        ("array(select d.region from sales.deals d)", "1015(12)"),
+    ] {
+        let columns = c.columns(&format!("select {expression} as x from sales.deals limit 1")).await;
+        assert_eq!(columns, [format!("x 0.0 {expected}")], "{expression}");
+    }
+    let masked = "select attname, format_type(atttypid, atttypmod) from pg_attribute \
+                  where attrelid = 'sales.deals'::regclass and attnum > 0 order by attnum";
+    let listed = c.rows(masked).await;
+    assert_eq!(listed[1..3], ["region|character varying(8)", "email|text"], "{listed:?}");
+    let described = "select data_type, character_maximum_length from information_schema.columns \
+                     where table_name = 'deals' and column_name = 'region'";
+    assert_eq!(c.rows(described).await, ["character varying|8"]);
+    assert_eq!(c.rows("select count(*) from sales.deals where region = 'EU' and length(region) = 2").await.len(), 1);
+    let beside = [parse("", "select id from sales.deals where region = $1", &[]), describe(b'S', ""), sync()];
+    assert_eq!(c.say(&beside).await[1], "Parameters 25");
 }
 
 #[tokio::test]

@@ -55,7 +55,7 @@ spec:
   description: d
   schema:
     - {{name: id, type: integer}}
-    - {{name: region, type: string}}
+    - {{name: region, type: string, physical_type: character varying(8)}}
     - {{name: email, type: string}}
   outputs:
     - {{name: {name}_delta, format: delta, location: data/{name}}}

@@ -30,6 +30,8 @@ use datafusion::logical_expr::{
 };
 
 use super::context::Context;
+use super::system::pg_catalog::contract_type::of_texts;
+use crate::catalog::model::Product;
 use crate::pgtype::common::{Typed, common_type};
 use crate::pgtype::{self, ORIGIN_KEY, Origin, PG_TYPE_KEY, PG_TYPMOD_KEY};
 use expressions::Scope;
@@ -150,6 +152,17 @@ fn names_type(field: &Field) -> bool {
 /// What is told of a relation's columns: the types that their fields name, and where they come from.
 pub fn of_relation(schema: &Schema, relation: Option<u32>) -> Columns {
     numbered(schema.fields().iter().map(|field| Told::of_field(field)), relation)
+}
+
+/// As [`of_relation`] of a product's table, whose contract may call its texts something else.
+pub fn of_table(schema: &Schema, relation: Option<u32>, product: &Product) -> Columns {
+    let called = product.columns.iter().filter_map(|column| Some((column.name.as_str(), of_texts(column)?)));
+    let called: HashMap<&str, Typed> = called.collect();
+    let told = |field: &Field| match called.get(field.name().as_str()) {
+        Some(typed) => Told::of_field(&pgtype::declared(field, Some(*typed))),
+        None => Told::of_field(field),
+    };
+    numbered(schema.fields().iter().map(|field| told(field)), relation)
 }
 
 fn numbered(columns: impl Iterator<Item = Told>, relation: Option<u32>) -> Columns {
