@@ -9,7 +9,9 @@ pub mod show;
 
 use std::sync::Arc;
 
+use datafusion::arrow::array::{Array, AsArray};
 use datafusion::arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
+use datafusion::common::{Result, ScalarValue};
 
 /// OIDs of PostgreSQL's built-in types (`pg_type.dat`).
 pub mod oid {
@@ -200,6 +202,18 @@ pub fn field(name: &str, type_oid: u32, typmod: i32, nullable: bool) -> Option<F
     }
     field.set_metadata(metadata);
     Some(field)
+}
+
+/// The first value of an array as a constant. A list keeps what its field says of the elements, which the engine's own
+/// conversion forgets.
+///
+/// # Errors
+/// For an empty array, and for types that no constant has.
+pub fn constant(array: &dyn Array) -> Result<ScalarValue> {
+    match array.as_list_opt::<i32>() {
+        Some(list) if !list.is_empty() => Ok(ScalarValue::List(Arc::new(list.slice(0, 1)))),
+        _ => ScalarValue::try_from_array(array, 0),
+    }
 }
 
 /// Whether values of the type are OIDs, or transaction and command numbers of the same form: 64-bit integers in Arrow.

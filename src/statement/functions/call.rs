@@ -13,7 +13,7 @@ use datafusion::arrow::array::{
     TimestampMicrosecondBuilder,
 };
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Int64Type, TimeUnit};
-use datafusion::common::{DataFusionError, Result as EngineResult, ScalarValue, exec_err};
+use datafusion::common::{DataFusionError, Result as EngineResult, exec_err};
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
@@ -358,7 +358,7 @@ impl ScalarUDFImpl for Bound {
         }
         let array = collect(self.spec.returns, values);
         if scalar {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?));
+            return Ok(ColumnarValue::Scalar(pgtype::constant(&array)?));
         }
         Ok(ColumnarValue::Array(array))
     }

@@ -17,7 +17,7 @@ use datafusion::arrow::compute::{cast, concat};
 use datafusion::arrow::datatypes::{
     DataType, Decimal128Type, Field, FieldRef, Fields, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
 };
-use datafusion::common::{Result as EngineResult, ScalarValue, exec_err};
+use datafusion::common::{Result as EngineResult, exec_err};
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
@@ -28,6 +28,7 @@ use super::call::{Returns, is_text, named_type, no_such_function, to_engine};
 use super::known::Known;
 use super::{acl, keywords};
 use crate::error::{Error, SqlState};
+use crate::pgtype;
 
 /// What follows a function's name where all its rows are meant as one array.
 pub const ROWS: &str = " rows";
@@ -295,7 +296,7 @@ impl ScalarUDFImpl for SetFunction {
             },
         };
         if scalar {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&lists, 0)?));
+            return Ok(ColumnarValue::Scalar(pgtype::constant(&lists)?));
         }
         Ok(ColumnarValue::Array(lists))
     }

@@ -11,7 +11,7 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::config::ConfigOptions;
-use datafusion::logical_expr::expr::{Between, BinaryExpr, Case, Cast, GroupingSet, InList, Like, ScalarFunction};
+use datafusion::logical_expr::expr::{Between, BinaryExpr, Case, Cast, GroupingSet, InList, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
@@ -136,7 +136,6 @@ fn rewrite(expr: Expr, schema: &DFSchema, config: &ConfigOptions) -> Result<Tran
             }
             Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })))
         }
-        Expr::Like(like) => Ok(backslash_escaped(like)),
         Expr::Between(between) => between_bounds(between, schema, config),
         Expr::InList(list) => in_list(list, schema, config),
         Expr::Case(case) => Ok(one_type_of_case(case, schema)),
@@ -200,32 +199,6 @@ fn narrow_literal(expr: &Expr, to: &DataType) -> Option<Expr> {
         _ => return None,
     };
     Some(lit(narrow))
-}
-
-/// LIKE with another escape character than the engine's, over a constant pattern.
-fn backslash_escaped(mut like: Like) -> Transformed<Expr> {
-    let (Some(escape), Expr::Literal(ScalarValue::Utf8(Some(pattern)), _)) = (like.escape_char, like.pattern.as_ref())
-    else {
-        return Transformed::no(Expr::Like(like));
-    };
-    if escape == '\\' {
-        return Transformed::no(Expr::Like(like));
-    }
-    let (mut escaped, mut letters) = (String::new(), pattern.chars());
-    while let Some(letter) = letters.next() {
-        if letter == escape {
-            escaped.push('\\');
-            escaped.extend(letters.next());
-        } else {
-            if letter == '\\' {
-                escaped.push('\\');
-            }
-            escaped.push(letter);
-        }
-    }
-    like.pattern = Box::new(lit(escaped));
-    like.escape_char = None;
-    Transformed::yes(Expr::Like(like))
 }
 
 fn is_comparison(op: Operator) -> bool {
