@@ -2,6 +2,7 @@
 //!
 //! It owns OIDs, lengths and typmods (PostgreSQL 15, `pg_type.dat`). It refuses to know how a value is written.
 
+pub mod common;
 pub mod known;
 pub mod numeric;
 pub mod read;
@@ -76,6 +77,10 @@ pub const PG_TYPE_KEY: &str = "pgmesh:pg_type";
 /// Field metadata with a column's type modifier (`pg_attribute.atttypmod`), in decimal.
 pub const PG_TYPMOD_KEY: &str = "pgmesh:pg_typmod";
 
+/// Field metadata that says which table column a column of a result is: the relation's OID and the column's number
+/// (`pg_attribute.attnum`), in decimal with a comma between them.
+pub const ORIGIN_KEY: &str = "pgmesh:origin";
+
 /// The precision and scale at which a `numeric` parameter is planned before its value is known.
 const NUMERIC_PARAMETER: (u8, i8) = (38, 10);
 /// `atttypmod` of a type that carries none.
@@ -84,6 +89,36 @@ const NO_TYPMOD: i32 = -1;
 const SCALE_MASK: i32 = 0x7ff;
 /// `VARHDRSZ`, which PostgreSQL adds to every numeric typmod.
 const TYPMOD_HEADER: i32 = 4;
+/// The column of a relation that a column of a result is nothing but.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// OID of the table or view.
+    pub relation: u32,
+    /// `pg_attribute.attnum`.
+    pub number: i16,
+}
+
+impl Origin {
+    /// What [`ORIGIN_KEY`] says of a field.
+    #[must_use]
+    pub fn of(field: &Field) -> Option<Self> {
+        Self::parse(field.metadata().get(ORIGIN_KEY)?)
+    }
+
+    /// What [`Self::text`] says.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let (relation, number) = text.split_once(',')?;
+        Some(Self { relation: relation.parse().ok()?, number: number.parse().ok()? })
+    }
+
+    /// As [`ORIGIN_KEY`] says it.
+    #[must_use]
+    pub fn text(self) -> String {
+        format!("{},{}", self.relation, self.number)
+    }
+}
+
 /// A type as RowDescription names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PgType {
@@ -130,7 +165,8 @@ pub fn arrow_type(oid: u32) -> Option<DataType> {
         oid::BOOL => DataType::Boolean,
         oid::INT2 => DataType::Int16,
         oid::INT4 => DataType::Int32,
-        oid::INT8 | oid::OID => DataType::Int64,
+        oid::INT8 => DataType::Int64,
+        _ if is_oid_like(oid) => DataType::Int64,
         oid::FLOAT4 => DataType::Float32,
         oid::FLOAT8 => DataType::Float64,
         oid::NUMERIC => DataType::Decimal128(NUMERIC_PARAMETER.0, NUMERIC_PARAMETER.1),
@@ -151,13 +187,14 @@ pub fn arrow_type(oid: u32) -> Option<DataType> {
         oid::TIMESTAMPTZ => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
         oid::INTERVAL => DataType::Interval(IntervalUnit::MonthDayNano),
         array => {
-            let element = arrow_type(element_oid(array)?)?;
+            // an object's name is looked up when it is cast, which nothing does inside an array
+            let element = arrow_type(element_oid(array).filter(|element| !is_reg(*element))?)?;
             DataType::List(Arc::new(Field::new_list_field(element, true)))
         }
     })
 }
 
-/// What ParameterDescription says for a parameter whose Arrow type was inferred.
+/// The PostgreSQL type of an Arrow type by itself.
 #[must_use]
 pub fn parameter_oid(data_type: &DataType) -> u32 {
     pg_type(&Field::new("", data_type.clone(), true)).oid
@@ -214,6 +251,56 @@ pub fn constant(array: &dyn Array) -> Result<ScalarValue> {
         Some(list) if !list.is_empty() => Ok(ScalarValue::List(Arc::new(list.slice(0, 1)))),
         _ => ScalarValue::try_from_array(array, 0),
     }
+}
+
+/// The field as one of a type, where its values are held as those of the type are; else, and for `None`, as what its
+/// Arrow type is by itself.
+#[must_use]
+pub fn declared(field: &Field, declared: Option<common::Typed>) -> Field {
+    if let Some((type_oid, typmod)) = declared {
+        let found = named(field, type_oid, typmod);
+        if pg_type(&found).oid == type_oid {
+            return found;
+        }
+    }
+    let mut plain = field.clone();
+    let metadata = plain.metadata_mut();
+    // that one says something of the values themselves
+    if metadata.get(PG_TYPE_KEY).is_some_and(|name| name != "numeric") {
+        metadata.remove(PG_TYPE_KEY);
+        metadata.remove(PG_TYPMOD_KEY);
+    }
+    match field.data_type() {
+        DataType::List(item) => {
+            let item = self::declared(item, None);
+            plain.with_data_type(DataType::List(Arc::new(item)))
+        }
+        _ => plain,
+    }
+}
+
+/// The field with the name of a type, whether that fits or not.
+fn named(field: &Field, type_oid: u32, typmod: i32) -> Field {
+    if let (DataType::List(item), Some(element)) = (field.data_type(), element_oid(type_oid)) {
+        let nested = matches!(item.data_type(), DataType::List(_));
+        let item = named(item, if nested { type_oid } else { element }, typmod);
+        let mut list = field.clone().with_data_type(DataType::List(Arc::new(item)));
+        list.metadata_mut().remove(PG_TYPE_KEY);
+        return list;
+    }
+    let mut found = field.clone();
+    let metadata = found.metadata_mut();
+    metadata.remove(PG_TYPE_KEY);
+    metadata.remove(PG_TYPMOD_KEY);
+    if scalar_oid(field.data_type()) != type_oid
+        && let Some(known) = known::by_oid(type_oid)
+    {
+        metadata.insert(PG_TYPE_KEY.to_owned(), known.name.to_owned());
+    }
+    if typmod != NO_TYPMOD && !field.data_type().is_decimal() {
+        metadata.insert(PG_TYPMOD_KEY.to_owned(), typmod.to_string());
+    }
+    found
 }
 
 /// Whether values of the type are OIDs, or transaction and command numbers of the same form: 64-bit integers in Arrow.
@@ -405,6 +492,31 @@ mod tests {
             [oid::INT2VECTOR, oid::OIDVECTOR].map(|number| pg_type(&field("x", number, -1, true).unwrap()).oid);
         assert_eq!(vectors, [oid::INT2VECTOR, oid::OIDVECTOR]);
         assert_eq!(field("x", 600_000, -1, true), None);
+    }
+
+    #[test]
+    fn a_field_can_be_declared_to_be_of_a_type() {
+        let field = |data_type: DataType| Field::new("x", data_type, true);
+        let told = |data_type: DataType, typed| pg_type(&declared(&field(data_type), typed));
+        for (data_type, typed, expected) in [
+            (DataType::Int64, Some((oid::OID, -1)), (oid::OID, -1)),
+            (DataType::Utf8, Some((oid::VARCHAR, 44)), (oid::VARCHAR, 44)),
+            (DataType::Utf8, Some((oid::TEXT, -1)), (oid::TEXT, -1)),
+            (DataType::Int32, Some((oid::NAME, -1)), (oid::INT4, -1)),
+            (list(DataType::Int64), Some((1028, -1)), (1028, -1)),
+            (list(list(DataType::Utf8)), Some((1003, -1)), (1003, -1)),
+            (list(DataType::Int16), Some((oid::INT2VECTOR, -1)), (oid::INT2VECTOR, -1)),
+            (DataType::Utf8, None, (oid::TEXT, -1)),
+        ] {
+            let found = told(data_type.clone(), typed);
+            assert_eq!((found.oid, found.typmod), expected, "{data_type} {typed:?}");
+        }
+        let vector = declared(&field(list(DataType::Int64)), Some((oid::OIDVECTOR, -1)));
+        assert_eq!(pg_type(&declared(&vector, Some((1028, -1)))).oid, 1028);
+        let name = declared(&field(DataType::Utf8), Some((oid::NAME, -1)));
+        assert_eq!(pg_type(&declared(&name, None)).oid, oid::TEXT, "what it was called before is gone");
+        let names = declared(&field(list(DataType::Utf8)), Some((1003, -1)));
+        assert_eq!(pg_type(&declared(&names, None)).oid, 1009);
     }
 
     #[test]

@@ -43,9 +43,9 @@ impl Prepared {
 fn parameter_oids(declared: &[u32], description: &Description) -> Vec<u32> {
     let found = description.parameters.iter().enumerate();
     found
-        .map(|(index, arrow)| match declared.get(index) {
+        .map(|(index, field)| match declared.get(index) {
             Some(oid) if *oid != 0 => *oid,
-            _ => pgtype::parameter_oid(arrow),
+            _ => pgtype::pg_type(field).oid,
         })
         .collect()
 }
@@ -175,7 +175,7 @@ impl Session {
             return Err(Error::new(SqlState::SYNTAX_ERROR, message)
                 .detail(format!("Expected {expected} parameters but got {given}.")));
         }
-        let types = prepared.description.parameters.clone();
+        let types = prepared.description.parameters.iter().map(|field| field.data_type().clone()).collect();
         let values = statement::prepared::arguments(execute.arguments, types, context).await?;
         let Some(parsed) = &prepared.parsed else {
             return Ok(Executed::Done { tag: String::new(), notice: None });

@@ -18,7 +18,7 @@ use datafusion::sql::sqlparser::ast::Expr as SqlExpr;
 use super::bind::{Bound, Planner, parser_options, simplifier, with_parameters};
 use super::context::Context;
 use super::fault::from_engine;
-use super::{limits, run, shapes};
+use super::{limits, run, shapes, told};
 use crate::error::{Error, Result, SqlState};
 
 /// Plans arguments, each cast to the type beside it where one is. `what` they are is told in errors: "CALL arguments".
@@ -50,7 +50,7 @@ pub fn planned(
     let plan = LogicalPlanBuilder::empty(true).project(columns).and_then(LogicalPlanBuilder::build);
     let plan = plan.map_err(from_engine)?;
     limits::check_plan(&plan)?;
-    Ok(Bound { plan, state })
+    Ok(Bound { plan, told: told::Columns::default(), state })
 }
 
 /// The values of planned arguments.
@@ -58,7 +58,7 @@ pub fn planned(
 /// # Errors
 /// What an argument's evaluation fails with.
 pub fn values(bound: Bound, parameters: &[ScalarValue], context: &Context) -> Result<Vec<ScalarValue>> {
-    let bound = Bound { plan: with_parameters(bound.plan, parameters)?, state: bound.state };
+    let bound = Bound { plan: with_parameters(bound.plan, parameters)?, ..bound };
     let simplifier = simplifier(&bound.state, context);
     let plan = run::analyse(&bound)?;
     let props = bound.state.execution_props();

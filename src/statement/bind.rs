@@ -27,11 +27,12 @@ use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, ObjectName, Query, Statem
 use super::audit::Denied;
 use super::context::Context;
 use super::fault::from_engine;
-use super::functions::{casts, catalog_function};
+use super::functions::{catalog_function, shown};
+use super::system::pg_catalog::facts;
 use super::travel::{self, Asked, Special};
 use super::types::Types;
 use super::views::{self, View};
-use super::{allowed, limits, parse, patterns, postgres, quantified, sets, shapes, subqueries, system};
+use super::{allowed, limits, parse, patterns, postgres, quantified, sets, shapes, subqueries, system, told};
 use crate::access::decide::{Access, ReadScope};
 use crate::access::secure::SecuredTable;
 use crate::access::visible::VisibleProduct;
@@ -44,6 +45,8 @@ const RELATIONS_PER_STATEMENT_MAX: usize = 1_000;
 /// A logical plan over the visible catalog. It cannot run: only `secure` makes a plan that can.
 pub struct Bound {
     pub plan: LogicalPlan,
+    /// What is told of its columns.
+    pub told: told::Columns,
     pub state: Arc<SessionState>,
 }
 
@@ -55,10 +58,9 @@ pub async fn bind(
     context: &Context,
 ) -> Result<Bound> {
     let state = state(context);
-    let plan = plan(statement, text, parameters, &Search::of(context), &state).await?;
-    let plan = casts::shown(plan, context).map_err(from_engine)?;
-    limits::check_plan(&plan)?;
-    Ok(Bound { plan, state })
+    let (plan, told) = plan(statement, text, parameters, &Search::of(context), &state).await?;
+    let plan = shown::with_names(plan, &told, context).map_err(from_engine)?;
+    Ok(Bound { plan, told, state })
 }
 
 /// The engine's state for a statement of this session.
@@ -82,14 +84,14 @@ impl<'a> Search<'a> {
     }
 }
 
-/// Plans a query, of a statement or of a view in it.
+/// Plans a query, of a statement or of a view in it, and finds out what is told of its columns.
 pub async fn plan(
     statement: &DfStatement,
     text: &str,
     parameters: Vec<Option<FieldRef>>,
     search: &Search<'_>,
     state: &Arc<SessionState>,
-) -> Result<LogicalPlan> {
+) -> Result<(LogicalPlan, told::Columns)> {
     let DfStatement::Statement(inner) = statement else {
         return Err(Error::unsupported("only queries can be planned"));
     };
@@ -107,26 +109,30 @@ pub async fn plan(
         ));
     }
     let mut sources = HashMap::with_capacity(relations.len());
+    let mut columns = HashMap::with_capacity(relations.len());
     for reference in relations {
         let found = match special.get(&reference) {
             Some(special) => at_other_times(special, search, state).await,
             None => relation(&reference, search, state).await,
         };
         match found {
-            Ok(provider) => _ = sources.insert(reference, provider_as_source(provider)),
+            Ok((provider, told)) => {
+                columns.insert(reference.clone(), told);
+                sources.insert(reference, provider_as_source(provider));
+            }
             Err(error) => return Err(at_relation(error, &inner, &reference, text)),
         }
     }
     let planner = Planner::new(state, search.context, sources, text);
     let plan = SqlToRel::new_with_options(&planner, parser_options())
         .sql_statement_to_plan_with_context(inner, &mut PlannerContext::new().with_prepare_param_data_types(parameters))
-        .and_then(sets::inlined)
-        .and_then(|plan| casts::resolved(plan, search.context, state.config_options()))
         .map_err(from_engine)?;
-    if plan.get_parameter_names().map_err(from_engine)?.is_empty() {
-        return Ok(plan);
+    limits::check_plan(&plan)?;
+    let mut plan = sets::inlined(plan).map_err(from_engine)?;
+    if !plan.get_parameter_names().map_err(from_engine)?.is_empty() {
+        plan = quantified::infer_parameters(plan).map_err(from_engine)?;
     }
-    quantified::infer_parameters(plan).map_err(from_engine)
+    told::resolved(plan, &columns, search.context).map_err(from_engine)
 }
 
 /// How the planner reads what the grammar leaves open.
@@ -137,15 +143,18 @@ pub fn parser_options() -> ParserOptions {
         .with_map_string_types_to_utf8view(false)
 }
 
+/// A relation, and what is told of its columns.
+type Relation = (Arc<dyn TableProvider>, told::Columns);
+
 /// The relation behind a name, as this principal may read it.
-async fn relation(
-    reference: &TableReference,
-    search: &Search<'_>,
-    state: &Arc<SessionState>,
-) -> Result<Arc<dyn TableProvider>> {
+async fn relation(reference: &TableReference, search: &Search<'_>, state: &Arc<SessionState>) -> Result<Relation> {
     match find(reference, search).await? {
-        Found::View(view) => views::relation(&view, search, state).await,
-        Found::Catalog(provider) => Ok(provider),
+        // its query becomes part of the plan and tells of its columns itself
+        Found::View(view) => Ok((views::relation(&view, search, state).await?, told::Columns::default())),
+        Found::Catalog(provider, oid) => {
+            let told = told::of_relation(&provider.schema(), oid);
+            Ok((provider, told))
+        }
         Found::Product(visible, product) => {
             let asked = Asked::Rows(search.context.as_of());
             product_table(&visible, product, asked, search.context).await
@@ -154,11 +163,7 @@ async fn relation(
 }
 
 /// A product's table at another time, its changes, or its history.
-async fn at_other_times(
-    special: &Special,
-    search: &Search<'_>,
-    state: &Arc<SessionState>,
-) -> Result<Arc<dyn TableProvider>> {
+async fn at_other_times(special: &Special, search: &Search<'_>, state: &Arc<SessionState>) -> Result<Relation> {
     let context = search.context;
     let zone = *context.settings.lock().time_zone();
     let here = |error: Error| match special.position {
@@ -172,7 +177,7 @@ async fn at_other_times(
             // as for a plain name, a refusal of access has no place
             if error.sqlstate() == SqlState::INSUFFICIENT_PRIVILEGE { error } else { here(error) }
         }),
-        Found::View(_) | Found::Catalog(_) => {
+        Found::View(_) | Found::Catalog(..) => {
             let message = format!("\"{}\" is not a data product's table", special.reference.table());
             Err(here(
                 Error::new(SqlState::WRONG_OBJECT_TYPE, message)
@@ -185,8 +190,8 @@ async fn at_other_times(
 /// What a name in FROM stands for.
 enum Found<'a> {
     View(Arc<View>),
-    /// A relation of the mesh's catalog.
-    Catalog(Arc<dyn TableProvider>),
+    /// A relation of the mesh's catalog, with its OID.
+    Catalog(Arc<dyn TableProvider>, Option<u32>),
     Product(VisibleProduct<'a>, &'a Product),
 }
 
@@ -218,12 +223,19 @@ async fn find<'a>(reference: &TableReference, search: &Search<'a>) -> Result<Fou
 
 async fn in_schema<'a>(schema: &str, table: &str, context: &'a Context) -> Result<Option<Found<'a>>> {
     match schema {
-        system::SCHEMA => return Ok(system::relation(table, context).await?.map(Found::Catalog)),
+        system::SCHEMA => {
+            let provider = system::relation(table, context).await?;
+            return Ok(provider.map(|provider| Found::Catalog(provider, system::relation_oid(table))));
+        }
         system::pg_catalog::SCHEMA => {
-            return Ok(system::pg_catalog::relation(table, context).await?.map(Found::Catalog));
+            let provider = system::pg_catalog::relation(table, context).await?;
+            let oid = facts::shape(facts::PG_CATALOG_OID, table).map(|shape| shape.oid);
+            return Ok(provider.map(|provider| Found::Catalog(provider, oid)));
         }
         system::information_schema::SCHEMA => {
-            return Ok(system::information_schema::relation(table, context).await?.map(Found::Catalog));
+            let provider = system::information_schema::relation(table, context).await?;
+            let oid = facts::shape(facts::information_schema_oid(), table).map(|shape| shape.oid);
+            return Ok(provider.map(|provider| Found::Catalog(provider, oid)));
         }
         views::SCHEMA => return Ok(context.views.get(table).cloned().map(Found::View)),
         schema if *schema == system::objects::temporary_schema(context) => {
@@ -247,7 +259,7 @@ async fn product_table(
     product: &Product,
     asked: Asked,
     context: &Context,
-) -> Result<Arc<dyn TableProvider>> {
+) -> Result<Relation> {
     let location = product.delta_port().and_then(|port| port.location.as_ref());
     let (Access::Read(scope), Some(location)) = (visible.access, location) else {
         context.audit.denied(&product.id, Denied::DiscoverOnly);
@@ -263,22 +275,36 @@ async fn product_table(
             denied(visible, product)
         })
     };
+    let of_table = |table: SecuredTable| -> Relation {
+        let oid = context.snapshot.oids().table(&product.id).map(|oids| oids.table);
+        let told = told::of_table(&table.schema(), oid, product);
+        (Arc::new(table), told)
+    };
     let today = bind(scope, &newest.schema).await?;
+    let has_rows = matches!(asked, Asked::Rows(_));
     match asked {
         Asked::Rows(None) => {
             context.audit.read(&product.id, &name, newest.version, &today);
-            return Ok(Arc::new(SecuredTable::new(&name, newest.provider(), today)?));
+            return Ok(of_table(SecuredTable::new(&name, newest.provider(), today)?));
         }
         Asked::History => {
             context.audit.read(&product.id, &name, newest.version, &today);
-            return travel::history(location, &newest, today.is_whole(), context).await;
+            let history = travel::history(location, &newest, today.is_whole(), context).await?;
+            let told = told::of_relation(&history.schema(), None);
+            return Ok((history, told));
         }
         Asked::Rows(Some(_)) | Asked::Changes { .. } => {}
     }
     let (unfenced, version) = travel::unfenced(asked, location, &newest, today.is_whole(), context).await?;
     let then = bind(&travel::scope_then(scope), &unfenced.schema()).await?;
     context.audit.read(&product.id, &name, version, &then);
-    Ok(Arc::new(SecuredTable::new(&name, unfenced, then)?))
+    let table = SecuredTable::new(&name, unfenced, then)?;
+    if has_rows {
+        return Ok(of_table(table));
+    }
+    // changes are no rows of the table
+    let told = told::of_relation(&table.schema(), None);
+    Ok((Arc::new(table), told))
 }
 
 /// What a principal is told who may know of a product but not read it.
@@ -318,8 +344,9 @@ fn span_of(statement: &Statement, reference: &TableReference, text: &str) -> Opt
     }
 }
 
-/// The types of `$1`, `$2`, … that planning found out, text where it could not.
-pub fn parameter_types(plan: &LogicalPlan, known: &[Option<FieldRef>]) -> Result<Vec<DataType>> {
+/// The types of `$1`, `$2`, … that planning found out, text where it could not. Their metadata names what Arrow has no type
+/// of its own for.
+pub fn parameter_types(plan: &LogicalPlan, known: &[Option<FieldRef>]) -> Result<Vec<FieldRef>> {
     let inferred = plan.get_parameter_fields().map_err(from_engine)?;
     let cast = types_by_cast(plan)?;
     let mut count = known.len();
@@ -331,7 +358,7 @@ pub fn parameter_types(plan: &LogicalPlan, known: &[Option<FieldRef>]) -> Result
             let declared = known.get(number - 1).and_then(Option::as_ref);
             let name = format!("${number}");
             let found = inferred.get(&name).and_then(Option::as_ref).or_else(|| cast.get(&name));
-            Ok(declared.or(found).map_or(DataType::Utf8, |field| field.data_type().clone()))
+            Ok(declared.or(found).map_or_else(|| parameter_field(DataType::Utf8), Arc::clone))
         })
         .collect()
 }

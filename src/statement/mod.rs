@@ -38,6 +38,7 @@ mod sized;
 mod sort_keys;
 mod subqueries;
 pub mod system;
+mod told;
 mod travel;
 mod types;
 pub mod views;
@@ -71,8 +72,8 @@ const PARSED_AT_ONCE_BYTES_MAX: usize = 64 * 1024;
 /// What a client learns about a statement before it runs (ParameterDescription and RowDescription).
 #[derive(Clone, Debug)]
 pub struct Description {
-    /// Types of `$1`, `$2`, ….
-    pub parameters: Vec<DataType>,
+    /// Types of `$1`, `$2`, …, with the metadata that names what Arrow has no type of its own for.
+    pub parameters: Vec<FieldRef>,
     /// Columns of the result; `None` when the statement returns no rows.
     pub columns: Option<SchemaRef>,
 }
@@ -152,8 +153,9 @@ pub async fn describe(parsed: &Parsed, declared: &[Option<DataType>], context: &
             Returns::Nothing => return Ok(Description { parameters, columns: None }),
         }
         let typed = bind::with_parameters(bound.plan, &typed_nulls(&parameters)?)?;
-        let analysed = run::analyse(&Bound { plan: typed, state: bound.state })?;
-        let columns = result_schema(&query, analysed.schema().as_arrow());
+        let bound = Bound { plan: typed, ..bound };
+        let analysed = run::analyse(&bound)?;
+        let columns = result_schema(&query, &told::columns(analysed.schema().as_arrow(), &bound.told));
         Ok(Description { parameters, columns: Some(columns) })
     };
     context.mesh.engine.plan(Box::pin(describing)).await
@@ -164,8 +166,8 @@ fn columns_only(columns: SchemaRef) -> Description {
 }
 
 /// A NULL of each type: what a plan is described with before its values are known.
-fn typed_nulls(types: &[DataType]) -> Result<Vec<ScalarValue>> {
-    types.iter().map(|t| ScalarValue::try_from(t).map_err(from_engine)).collect()
+fn typed_nulls(types: &[FieldRef]) -> Result<Vec<ScalarValue>> {
+    types.iter().map(|field| ScalarValue::try_from(field.data_type()).map_err(from_engine)).collect()
 }
 
 /// Runs a statement for a principal, with the values of its parameters.
@@ -241,8 +243,8 @@ async fn plan(
     let (query, text, parameters, planning) = (query.clone(), Arc::clone(text), parameters.to_vec(), context.clone());
     let securing = async move {
         let bound = bind::bind(&query, &text, types, &planning).await;
-        let Bound { plan, state } = bound.inspect_err(|_| planning.audit.record_denials(&planning))?;
-        let bound = Bound { plan: bind::with_parameters(plan, &parameters)?, state };
+        let Bound { plan, told, state } = bound.inspect_err(|_| planning.audit.record_denials(&planning))?;
+        let bound = Bound { plan: bind::with_parameters(plan, &parameters)?, told, state };
         let planned = run::secure(&bound, &planning, recorded).await?;
         Ok((planned, bound.state))
     };

@@ -69,7 +69,14 @@ pub fn function(name: &str) -> Option<Arc<ScalarUDF>> {
     Some(Arc::new(ScalarUDF::new_from_impl(function)))
 }
 
-/// `x = ANY ($1)` says that the parameter is an array of what `x` is, where nothing else says what it is.
+/// Whether a function stands for an operator over texts (LIKE, regular expressions) with ANY or ALL; `None` for one that
+/// stands for none.
+pub fn is_on_texts(name: &str) -> Option<bool> {
+    NAMES.iter().find(|(known, ..)| *known == name).map(|(_, op, _)| op.contains('~'))
+}
+
+/// `x = ANY ($1)` says that the parameter is an array of what `x` is, where nothing else says what it is: of its Arrow
+/// type, which [`told`](super::told) knows a better name for.
 pub fn infer_parameters(plan: LogicalPlan) -> Result<LogicalPlan> {
     plan.transform_up_with_subqueries(|plan| {
         let schema = merge_schema(&plan.inputs());

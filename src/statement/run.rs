@@ -25,6 +25,7 @@ use super::fault::from_engine;
 use super::postgres::PostgresMeaning;
 use super::sort_keys::SortKeys;
 use super::subqueries::Subqueries;
+use super::told;
 use crate::access::lint::{self, Secured};
 use crate::apply::{self, ApplyPlanner};
 use crate::engine::once;
@@ -51,7 +52,7 @@ pub fn analyse(bound: &Bound) -> Result<LogicalPlan> {
 pub struct Planned {
     pub secured: Secured,
     pub recording: Recording,
-    /// The result's columns. The plan's own have lost what nothing but a name says of a type.
+    /// The result's columns, with what is told of them.
     pub columns: SchemaRef,
 }
 
@@ -63,7 +64,7 @@ pub async fn secure(bound: &Bound, context: &Context, recorded: bool) -> Result<
         .with_query_execution_start_time(context.transaction_started);
     let config = WithFunctions { context: optimizer, state };
     let analysed = analyse(bound)?;
-    let meant = analysed.schema().as_arrow().clone();
+    let meant = told::columns(analysed.schema().as_arrow(), &bound.told);
     let optimised = state.optimizer().optimize(analysed, &config, |_, _| {}).map_err(from_engine)?;
     let recording = if recorded {
         audit.note_columns(&optimised)?;
@@ -79,7 +80,7 @@ pub async fn secure(bound: &Bound, context: &Context, recorded: bool) -> Result<
     Ok(Planned { secured: lint::secure(physical)?, recording, columns })
 }
 
-/// The columns that come, with what the analysed plan says of their types beyond Arrow's.
+/// The columns that come, with what is told of their types beyond Arrow's.
 fn with_meaning(columns: &Schema, meant: &Schema) -> SchemaRef {
     let same = |column: &FieldRef, meant: &FieldRef| column.data_type().equals_datatype(meant.data_type());
     let pairs = columns.fields().iter().zip(meant.fields());

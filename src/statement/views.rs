@@ -21,7 +21,9 @@ use futures::future::BoxFuture;
 use super::bind::{self, Bound, Search};
 use super::context::Context;
 use super::fault::from_engine;
-use super::{limits, names, run};
+use super::system::oids::VisibleOids;
+use super::told::{self, Told};
+use super::{names, run};
 use crate::error::{Error, Result, SqlState};
 
 /// The schema of a session's views, which is searched first (PostgreSQL 15, 20.11.1 "search_path").
@@ -135,14 +137,15 @@ pub async fn define(
         let state = bind::state(&planning);
         let view = planning.views.0.get(&name).cloned().ok_or_else(|| Error::internal("a view that was just made"))?;
         let search = Search::of(&planning);
-        let plan = plan(&view, &search, &state, true).await;
-        let plan = plan.inspect_err(|_| planning.audit.record_denials(&planning))?;
+        let planned = plan(&view, &search, &state, true).await;
+        let (plan, told) = planned.inspect_err(|_| planning.audit.record_denials(&planning))?;
         planning.audit.record_description(&planning).await?;
         if let Some(parameter) = plan.get_parameter_names().map_err(from_engine)?.into_iter().next() {
             let message = format!("there is no parameter {parameter}");
             return Err(Error::new(SqlState::UNDEFINED_PARAMETER, message));
         }
-        let schema = Arc::clone(run::analyse(&Bound { plan, state })?.schema().inner());
+        let analysed = run::analyse(&Bound { plan, told: Arc::clone(&told), state })?;
+        let schema = told::columns(analysed.schema().as_arrow(), &told);
         if let Some(existing) = &existing {
             same_columns(&existing.schema, &schema)?;
         }
@@ -184,14 +187,19 @@ pub fn relation<'a>(
     state: &'a Arc<SessionState>,
 ) -> BoxFuture<'a, Result<Arc<dyn TableProvider>>> {
     async move {
-        let plan = plan(view, search, state, false).await?;
+        let (plan, _) = plan(view, search, state, false).await?;
         Ok(Arc::new(ViewTable::new(plan, None)) as Arc<dyn TableProvider>)
     }
     .boxed()
 }
 
 /// `first` where the client sent the view's own text just now, so that places in it mean something to the client.
-async fn plan(view: &View, search: &Search<'_>, state: &Arc<SessionState>, first: bool) -> Result<LogicalPlan> {
+async fn plan(
+    view: &View,
+    search: &Search<'_>,
+    state: &Arc<SessionState>,
+    first: bool,
+) -> Result<(LogicalPlan, told::Columns)> {
     let name = &view.definition.name;
     if search.within.contains(name) {
         let message = format!("infinite recursion detected in rules for relation \"{name}\"");
@@ -204,14 +212,14 @@ async fn plan(view: &View, search: &Search<'_>, state: &Arc<SessionState>, first
     let within = [search.within.as_slice(), std::slice::from_ref(name)].concat();
     let inner = Search { context: search.context, path: view.path.clone(), within };
     let planned = bind::plan(&view.definition.query, &view.text, Vec::new(), &inner, state).await;
-    let plan = planned.map_err(|error| if first { error } else { error.without_position() })?;
-    let plan = named(plan, &view.definition)?;
-    limits::check_plan(&plan)?;
-    Ok(plan)
+    let (plan, told) = planned.map_err(|error| if first { error } else { error.without_position() })?;
+    let oid = VisibleOids::new(search.context).relation(SCHEMA, name);
+    Ok((named(plan, &told, oid, &view.definition)?, told))
 }
 
-/// The plan with its columns named as PostgreSQL would name the view's.
-fn named(plan: LogicalPlan, definition: &Definition) -> Result<LogicalPlan> {
+/// The plan with its columns named as PostgreSQL would name the view's, whose OID is `oid`, and carrying what is told of
+/// them.
+fn named(plan: LogicalPlan, told: &[Told], oid: Option<u32>, definition: &Definition) -> Result<LogicalPlan> {
     let engine_names = plan.schema().fields().iter().map(|field| field.name().clone()).collect();
     let mut names = match definition.query.as_ref() {
         DfStatement::Statement(statement) => names::column_names(statement, engine_names),
@@ -229,7 +237,10 @@ fn named(plan: LogicalPlan, definition: &Definition) -> Result<LogicalPlan> {
         let message = format!("column \"{twice}\" specified more than once");
         return Err(Error::new(SqlState::DUPLICATE_COLUMN, message));
     }
-    let columns: Vec<Expr> =
-        plan.schema().iter().zip(&names).map(|(field, name)| Expr::Column(Column::from(field)).alias(name)).collect();
+    let told = told::of_view(told, oid, plan.schema());
+    let columns = plan.schema().iter().zip(&names).zip(told);
+    let columns: Vec<Expr> = columns
+        .map(|((field, name), told)| Expr::Column(Column::from(field)).alias_with_metadata(name, Some(told)))
+        .collect();
     LogicalPlanBuilder::from(plan).project(columns).and_then(LogicalPlanBuilder::build).map_err(from_engine)
 }

@@ -25,7 +25,7 @@ const NANOS_PER_MICRO: i64 = 1000;
 /// Reads a parameter of a declared type; `zone` is where a `timestamptz` without an offset was written.
 ///
 /// A NULL has the Arrow type of [`pgtype::arrow_type`]. A numeric has the precision and scale that were written, as a
-/// literal has. Type OIDs 0 and `unknown` are text.
+/// literal has. Type OIDs 0 and `unknown` are text, and so is what names an object (`regclass`), until it is looked up.
 ///
 /// Errors: `22P02`, `22003`, `22007`, `22008`, `22021`, `22023`, `22P03` and `08P01` as PostgreSQL; `0A000` for types
 /// without an Arrow form, for infinite dates and for numeric `NaN`.
@@ -49,7 +49,7 @@ fn scalar_text(type_oid: u32, text: &str, zone: TimeZone) -> Result<ScalarValue>
         oid::INT2 => ScalarValue::Int16(Some(number::integer(text, "smallint")?)),
         oid::INT4 => ScalarValue::Int32(Some(number::integer(text, "integer")?)),
         oid::INT8 => ScalarValue::Int64(Some(number::integer(text, "bigint")?)),
-        oid::OID => ScalarValue::Int64(Some(number::object_id(text)?)),
+        oid::OID | oid::XID | oid::CID => ScalarValue::Int64(Some(number::object_id(text)?)),
         oid::FLOAT4 => ScalarValue::Float32(Some(number::float(text)?)),
         oid::FLOAT8 => ScalarValue::Float64(Some(number::double(text)?)),
         oid::NUMERIC => number::numeric_text(text)?,
@@ -78,7 +78,9 @@ fn scalar_binary(type_oid: u32, bytes: &[u8]) -> Result<ScalarValue> {
         oid::INT2 => ScalarValue::Int16(Some(i16::from_be_bytes(exact(bytes)?))),
         oid::INT4 => ScalarValue::Int32(Some(i32::from_be_bytes(exact(bytes)?))),
         oid::INT8 => ScalarValue::Int64(Some(i64::from_be_bytes(exact(bytes)?))),
-        oid::OID => ScalarValue::Int64(Some(i64::from(u32::from_be_bytes(exact(bytes)?)))),
+        number if pgtype::is_oid_like(number) => {
+            ScalarValue::Int64(Some(i64::from(u32::from_be_bytes(exact(bytes)?))))
+        }
         oid::FLOAT4 => ScalarValue::Float32(Some(f32::from_be_bytes(exact(bytes)?))),
         oid::FLOAT8 => ScalarValue::Float64(Some(f64::from_be_bytes(exact(bytes)?))),
         oid::NUMERIC => number::numeric_binary(bytes)?,

@@ -145,8 +145,9 @@ impl RowEncoder {
         let pairs = self.columns.iter().zip(batch.columns());
         pairs
             .map(|((field, _), array)| {
-                if pgtype::parameter_oid(field.data_type()) != pgtype::parameter_oid(array.data_type()) {
-                    let (promised, found) = (field.data_type(), array.data_type());
+                let (promised, found) = (field.data_type(), array.data_type());
+                // what an array's elements are called besides is the field's to say
+                if !promised.equals_datatype(found) && pgtype::parameter_oid(promised) != pgtype::parameter_oid(found) {
                     return Err(Error::internal(format!("column {} is {found}, not {promised}", field.name())));
                 }
                 Column::new(field, array)

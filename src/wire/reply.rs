@@ -13,7 +13,7 @@ use pgwire::messages::{Message, PgWireBackendMessage};
 
 use crate::error::{Report, Severity};
 use crate::mesh::channels::Notification;
-use crate::pgtype::pg_type;
+use crate::pgtype::{Origin, pg_type};
 use crate::session::Status;
 
 /// Appends a message. One that pgwire cannot encode is a bug of ours: it is logged, and the client sees it missing.
@@ -48,7 +48,7 @@ fn without_nul(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-/// RowDescription: names, type OIDs, lengths, typmods and formats (0 text, 1 binary) of the columns.
+/// RowDescription: names, the table columns that they are, type OIDs, lengths, typmods and formats (0 text, 1 binary) of the columns.
 pub fn row_description(output: &mut BytesMut, schema: &Schema, formats: &[i16]) {
     let format = |index: usize| match formats {
         [] => 0,
@@ -57,7 +57,9 @@ pub fn row_description(output: &mut BytesMut, schema: &Schema, formats: &[i16]) 
     };
     let fields = schema.fields().iter().enumerate().map(|(index, field)| {
         let pg = pg_type(field);
-        FieldDescription::new(without_nul(field.name()), 0, 0, pg.oid, pg.len, pg.typmod, format(index))
+        let (relation, number) = Origin::of(field).map_or((0, 0), |origin| (origin.relation, origin.number));
+        let name = without_nul(field.name());
+        FieldDescription::new(name, relation as i32, number, pg.oid, pg.len, pg.typmod, format(index))
     });
     put(output, &PgWireBackendMessage::RowDescription(RowDescription::new(fields.collect())));
 }

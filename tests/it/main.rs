@@ -7,6 +7,7 @@ mod attacks;
 mod audit;
 mod binary;
 mod break_glass;
+mod column_types;
 mod copy;
 mod cursors;
 mod discovery;

@@ -226,6 +226,20 @@ impl<S: Stream> Client<S> {
         self.say(&[query(sql)]).await
     }
 
+    /// What the RowDescription of a simple query says of each column (see [`Message::columns`]).
+    pub async fn columns(&mut self, sql: &str) -> Vec<String> {
+        self.send(&query(sql)).await;
+        let mut columns = Vec::new();
+        loop {
+            match self.receive().await {
+                Some(message) if message.kind == b'T' => columns = message.columns(),
+                Some(message) if message.kind == b'E' => columns = vec![message.line()],
+                Some(message) if message.kind != b'Z' => {}
+                _ => return columns,
+            }
+        }
+    }
+
     /// The rows of a simple query, or its error, without the messages around them.
     pub async fn rows(&mut self, sql: &str) -> Vec<String> {
         let lines = self.query(sql).await;
@@ -304,6 +318,20 @@ impl Message {
             0 => "closed".to_owned(),
             other => format!("{} {:?}", char::from(other), self.body),
         }
+    }
+
+    /// What a RowDescription says of each column: `name relation.number type(typmod)`, the relation by its OID.
+    pub fn columns(&self) -> Vec<String> {
+        assert_eq!(self.kind, b'T', "{}", self.line());
+        let mut body = self.body.clone();
+        let count = body.get_i16();
+        let column = |_| {
+            let name = string(&mut body);
+            let (relation, number, oid) = (body.get_i32(), body.get_i16(), body.get_i32());
+            let (_, typmod, _) = (body.get_i16(), body.get_i32(), body.get_i16());
+            format!("{name} {relation}.{number} {oid}({typmod})")
+        };
+        (0..count).map(column).collect()
     }
 
     /// A field of an error or notice; empty where it is missing.

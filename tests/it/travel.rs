@@ -55,7 +55,7 @@ spec:
   description: d
   schema:
     - {{name: id, type: integer}}
-    - {{name: region, type: string}}
+    - {{name: region, type: string, physical_type: character varying(8)}}
     - {{name: email, type: string}}
   outputs:
     - {{name: {name}_delta, format: delta, location: data/{name}}}
@@ -247,7 +247,7 @@ async fn plans_show_the_table_and_nothing_of_its_versions() {
             assert!(!plan.contains('\0') && !plan.contains("\\x00") && !plan.contains("parquet"), "{plan}");
         }
         let columns = client.query("select *, id + 1 from sales.deals version as of 1 where id < 0").await;
-        assert!(columns[0].starts_with("Columns id:20 region:25"), "{columns:?}");
+        assert!(columns[0].starts_with("Columns id:20 region:1043"), "{columns:?}");
         let unnamed = client.query("select * from (select max(id) from sales.deals version as of 1) x").await;
         assert!(!unnamed.join("").contains("\\x"), "{unnamed:?}");
         let error = client.rows("select nothing from sales.deals version as of 1").await;

@@ -357,10 +357,7 @@ impl ScalarUDFImpl for Bound {
             }
         }
         let array = collect(self.spec.returns, values);
-        if scalar {
-            return Ok(ColumnarValue::Scalar(pgtype::constant(&array)?));
-        }
-        Ok(ColumnarValue::Array(array))
+        Ok(if scalar { ColumnarValue::Scalar(pgtype::constant(&array)?) } else { ColumnarValue::Array(array) })
     }
 }
 

@@ -7,7 +7,6 @@
 mod acl;
 mod arrays;
 pub mod call;
-pub mod casts;
 mod comments;
 mod definitions;
 mod describe;
@@ -21,10 +20,11 @@ pub mod reg;
 mod session;
 pub mod sets;
 mod settings;
+pub mod shown;
 mod sizes;
 mod sleep;
 mod texts;
-mod types;
+pub mod types;
 mod visibility;
 
 use std::collections::HashMap;

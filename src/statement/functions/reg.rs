@@ -114,6 +114,11 @@ impl Reg {
         ALL.into_iter().find(|kind| kind.name() == name)
     }
 
+    /// The type of this OID.
+    pub fn of_type(type_oid: u32) -> Option<Self> {
+        types::by_oid(type_oid).and_then(|known| Self::named(known.name))
+    }
+
     pub fn name(self) -> &'static str {
         specs(self).0.name
     }

@@ -13,22 +13,32 @@ use datafusion::logical_expr::{
 use super::call::{Returns, no_such_function};
 use crate::pgtype::{self, oid};
 
+/// Its name.
+pub const TYPE_OF: &str = "pg_typeof";
+
 /// The function of this name, if it is this one.
 pub fn function(name: &str) -> Option<Arc<ScalarUDF>> {
-    let type_of = || TypeOf(Signature::user_defined(Volatility::Immutable));
-    (name == "pg_typeof").then(|| Arc::new(ScalarUDF::new_from_impl(type_of())))
+    (name == TYPE_OF).then(|| type_of(None))
+}
+
+/// The function where it is known what it answers: a type's OID.
+pub fn type_of(known: Option<u32>) -> Arc<ScalarUDF> {
+    Arc::new(ScalarUDF::new_from_impl(TypeOf { known, signature: Signature::user_defined(Volatility::Immutable) }))
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct TypeOf(Signature);
+struct TypeOf {
+    known: Option<u32>,
+    signature: Signature,
+}
 
 impl ScalarUDFImpl for TypeOf {
     fn name(&self) -> &'static str {
-        "pg_typeof"
+        TYPE_OF
     }
 
     fn signature(&self) -> &Signature {
-        &self.0
+        &self.signature
     }
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {
@@ -48,7 +58,8 @@ impl ScalarUDFImpl for TypeOf {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let Some(field) = args.arg_fields.first() else { return exec_err!("pg_typeof takes a value") };
-        Ok(ColumnarValue::Scalar(ScalarValue::Int64(Some(type_oid(field).into()))))
+        let type_oid = self.known.unwrap_or_else(|| type_oid(field));
+        Ok(ColumnarValue::Scalar(ScalarValue::Int64(Some(type_oid.into()))))
     }
 }
 

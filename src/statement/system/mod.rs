@@ -205,6 +205,12 @@ pub struct Described {
     pub schema: SchemaRef,
 }
 
+/// OID of the relation of this name.
+pub fn relation_oid(name: &str) -> Option<u32> {
+    let own = RELATIONS.iter().find(|relation| relation.name == name).map(|relation| relation.oid);
+    own.or_else(|| audit::Stored::ALL.into_iter().find(|stored| stored.name() == name).map(|stored| stored.oid()))
+}
+
 /// Every relation of the schema, in the order of their names. Their columns are the same for everybody.
 ///
 /// # Errors
@@ -228,7 +234,7 @@ pub fn described(context: &Context) -> Result<&'static [Described]> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(in crate::statement) mod tests {
     use super::*;
     use crate::catalog::model::ProductId;
     use crate::quality::Measurement;
@@ -241,7 +247,7 @@ pub(super) mod tests {
     use datafusion::arrow::array::AsArray;
     use datafusion::arrow::datatypes::Float64Type;
 
-    pub(super) async fn context(mesh: &Arc<crate::mesh::Mesh>, user: &str) -> Context {
+    pub(in crate::statement) async fn context(mesh: &Arc<crate::mesh::Mesh>, user: &str) -> Context {
         let view = mesh.view(user, None).await.unwrap();
         Context {
             mesh: Arc::clone(mesh),

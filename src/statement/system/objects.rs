@@ -355,7 +355,8 @@ fn as_seen<'a>(product: &'a Product, schema: &SchemaRef) -> Vec<Column<'a>> {
     let column = |field: &Field| {
         let contract = declared.get(field.name().as_str()).copied();
         let not_null = !field.is_nullable() || contract.is_some_and(|column| column.required || column.primary_key);
-        Column { not_null, contract, ..of_field(field) }
+        let called = contract.and_then(contract_type::of_texts);
+        Column { not_null, contract, ..of_field(&pgtype::declared(field, called)) }
     };
     schema.fields().iter().map(|field| column(field)).collect()
 }

@@ -136,7 +136,15 @@ impl<'a> Column<'a> {
         if let Some(data) = object(field, array)? {
             return Ok(Self { nulls: array.nulls(), data });
         }
-        let data = if pgtype::is_variant(field) { variant(array)? } else { data(array)? };
+        let data = match (field.data_type(), array.data_type()) {
+            _ if pgtype::is_variant(field) => variant(array)?,
+            // the field knows better what the elements are
+            (DataType::List(item), DataType::List(_)) => {
+                let lists = array.as_list::<i32>();
+                Data::Lists(Lists::new(item, Extents::Offsets32(lists.value_offsets()), lists.values())?)
+            }
+            _ => data(array)?,
+        };
         let inner = |data| Box::new(Self { nulls: None, data });
         let data = match (pgtype::pg_type(field).oid, data) {
             (type_oid, data) if pgtype::is_oid_like(type_oid) => Data::Oid(inner(data)),

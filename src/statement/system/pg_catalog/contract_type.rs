@@ -1,16 +1,28 @@
-//! The PostgreSQL type of a column that is known from its contract alone: the table has not been seen yet, or is not the
-//! principal's to read.
+//! The PostgreSQL type of a column that is known from its contract: alone, where the table has not been seen yet or is not
+//! the principal's to read, and what a table's texts are called where it has been.
 //!
 //! Names of types come from three dialects and many stores (see `mesh::conformity`, which compares them with tables). What
 //! a name does not say is guessed as tables mostly have it; a name that is not known is text.
 
 use crate::catalog::model::Column;
+use crate::pgtype::common::Typed;
 use crate::pgtype::{self, PgType, oid};
+
+/// The longest `varchar(n)` (`MaxAttrSize`).
+const LENGTH_MAX: i32 = 10_485_760;
 
 /// The type as the contract tells it: the physical one where it is known, else the logical one.
 pub fn of(column: &Column) -> PgType {
     let names = [column.physical_type.as_deref(), column.logical_type.as_deref()];
     names.into_iter().flatten().find_map(named).unwrap_or_else(|| plain(oid::TEXT))
+}
+
+/// What texts, or arrays of them, are called that the contract declares with a length, or as varying: Delta has one type
+/// of texts. `None` where it says no more than the table does.
+pub fn of_texts(column: &Column) -> Option<Typed> {
+    let found = of(column);
+    let element = pgtype::element_oid(found.oid).unwrap_or(found.oid);
+    matches!(element, oid::VARCHAR | oid::BPCHAR).then_some((found.oid, found.typmod))
 }
 
 fn plain(oid: u32) -> PgType {
@@ -34,7 +46,10 @@ fn named(name: &str) -> Option<PgType> {
     let inside = arguments.get(1..arguments.len().saturating_sub(1)).unwrap_or_default();
     let base = format!("{} {}", base.trim(), tail.trim());
     Some(match base.trim() {
-        // Delta has one type of texts, without a length, and no time of day
+        "varchar" | "character varying" | "nvarchar" | "char varying" => text(oid::VARCHAR, inside),
+        // without a length the name promises a text, and PostgreSQL one character
+        "char" | "character" | "nchar" | "bpchar" if length(inside).is_some() => text(oid::BPCHAR, inside),
+        // Delta has no time of day
         "string"
         | "text"
         | "clob"
@@ -44,11 +59,8 @@ fn named(name: &str) -> Option<PgType> {
         | "email"
         | "uri"
         | "keyword"
-        | "varchar"
         | "char"
         | "character"
-        | "character varying"
-        | "nvarchar"
         | "nchar"
         | "bpchar"
         | "time"
@@ -74,6 +86,15 @@ fn named(name: &str) -> Option<PgType> {
         "map" | "object" | "variant" | "struct" | "record" | "row" => plain(oid::JSONB),
         _ => return None,
     })
+}
+
+/// `varchar(40)`, and `varchar` or `varchar(max)`, which have no length.
+fn text(type_oid: u32, arguments: &str) -> PgType {
+    with_typmod(type_oid, length(arguments).map_or(-1, |length| length + 4))
+}
+
+fn length(arguments: &str) -> Option<i32> {
+    arguments.trim().parse().ok().filter(|length| (1..=LENGTH_MAX).contains(length))
 }
 
 /// An array of arrays has the type of its innermost elements' arrays.
@@ -106,7 +127,15 @@ mod tests {
     fn names_of_types_are_types() {
         for (name, expected) in [
             ("STRING", (25, -1)),
-            ("varchar(20)", (25, -1)),
+            ("varchar(20)", (1043, 24)),
+            ("Character Varying(40)", (1043, 44)),
+            ("VARCHAR", (1043, -1)),
+            ("nvarchar(max)", (1043, -1)),
+            ("char(3)", (1042, 7)),
+            ("char", (25, -1)),
+            ("varchar(5)[]", (1015, 9)),
+            ("array<varchar(5)>", (1015, 9)),
+            ("varchar(0)", (1043, -1)),
             ("bigint", (20, -1)),
             ("decimal(18,2)", (1700, 18 << 16 | 6)),
             ("decimal", (1700, (10 << 16) + 4)),
@@ -127,5 +156,17 @@ mod tests {
         );
         assert_eq!(typed(Some("smallint"), Some("integer")), (21, -1));
         assert_eq!((typed(None, None), typed(Some("array<geography>"), None)), ((25, -1), (25, -1)));
+    }
+
+    #[test]
+    fn texts_are_called_what_the_contract_calls_them() {
+        let texts = |physical: &str, logical: &str| {
+            let (physical_type, logical_type) = (Some(physical.to_owned()), Some(logical.to_owned()));
+            of_texts(&Column { physical_type, logical_type, ..fixtures::column("x") })
+        };
+        assert_eq!(texts("varchar(40)", "string"), Some((oid::VARCHAR, 44)));
+        assert_eq!(texts("array<char(2)>", "array"), Some((1014, 6)));
+        assert_eq!(texts("HUGE_TEXT", "varchar(3)"), Some((oid::VARCHAR, 7)));
+        assert_eq!((texts("string", "string"), texts("text", "varchar(40)"), texts("int", "x")), (None, None, None));
     }
 }
