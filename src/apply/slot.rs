@@ -3,7 +3,7 @@
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use datafusion::arrow::array::{Array, make_array};
+use datafusion::arrow::array::{Array, AsArray, make_array};
 use datafusion::arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::{Result, ScalarValue, internal_err};
 use datafusion::logical_expr::expr::ScalarFunction;
@@ -81,8 +81,11 @@ impl ScalarUDFImpl for Parameter {
 /// The value of a list forgets what its field says of the elements, and a cast does not tell it.
 fn as_promised(value: &ScalarValue, wanted: &DataType) -> Result<ScalarValue> {
     let array = value.cast_to(wanted)?.to_array()?;
-    let told = array.to_data().into_builder().data_type(wanted.clone()).build()?;
-    ScalarValue::try_from_array(&make_array(told), 0)
+    let told = make_array(array.to_data().into_builder().data_type(wanted.clone()).build()?);
+    match told.as_list_opt::<i32>() {
+        Some(list) => Ok(ScalarValue::List(Arc::new(list.clone()))),
+        None => ScalarValue::try_from_array(&told, 0),
+    }
 }
 
 impl PartialEq for Parameter {

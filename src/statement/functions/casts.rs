@@ -23,6 +23,7 @@ use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::analyzer::function_rewrite::ApplyFunctionRewrites;
 
 use super::super::context::Context;
+use super::super::postgres::json;
 use super::call::{is_text, named_type};
 use super::known::Known;
 use super::reg::{self, Reg};
@@ -50,6 +51,10 @@ impl FunctionRewrite for Casts {
     }
 
     fn rewrite(&self, expr: Expr, schema: &DFSchema, _: &ConfigOptions) -> Result<Transformed<Expr>> {
+        let expr = match named_in_json(expr, schema, &self.0) {
+            Ok(done) => return Ok(Transformed::yes(done)),
+            Err(expr) => *expr,
+        };
         let Expr::Cast(Cast { expr: inner, field }) = &expr else { return Ok(Transformed::no(expr)) };
         let Ok((_, source)) = inner.to_field(schema) else { return Ok(Transformed::no(expr)) };
         match (kind(&source), kind(field)) {
@@ -63,6 +68,31 @@ impl FunctionRewrite for Casts {
             _ => Ok(Transformed::no(expr)),
         }
     }
+}
+
+/// The expression with objects as their names, where it makes JSON of them; else as it was.
+fn named_in_json(expr: Expr, schema: &DFSchema, context: &Context) -> std::result::Result<Expr, Box<Expr>> {
+    let kind_of = |expr: &Expr| expr.to_field(schema).ok().and_then(|(_, field)| kind(&field));
+    let named = |args: &mut Vec<Expr>| {
+        let mut found = false;
+        for arg in args {
+            if let Some(kind) = kind_of(arg) {
+                *arg = reg::reg_out(kind, context).call(vec![std::mem::take(arg)]);
+                found = true;
+            }
+        }
+        found
+    };
+    let (found, expr) = match expr {
+        Expr::ScalarFunction(mut function) if json::takes_any(function.name()) => {
+            (named(&mut function.args), Expr::ScalarFunction(function))
+        }
+        Expr::AggregateFunction(mut function) if json::takes_any(function.func.name()) => {
+            (named(&mut function.params.args), Expr::AggregateFunction(function))
+        }
+        other => (false, other),
+    };
+    if found { Ok(expr) } else { Err(Box::new(expr)) }
 }
 
 /// The kind of objects that a field of OIDs has.

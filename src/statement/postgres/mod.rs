@@ -10,6 +10,7 @@
 //! rewrite     casts and comparisons                          (once parameters have values)
 //! told_apart  casts inside aggregates                        (while planning)
 //! function    one name, several functions: choice and rows
+//! json        the types json and jsonb, with functions of their own kind
 //! ```
 
 mod aggregate;
@@ -21,6 +22,7 @@ mod exact;
 mod fail;
 mod function;
 mod interval;
+pub mod json;
 mod kind;
 mod math;
 mod now;
@@ -105,9 +107,9 @@ static NAMED: &[Function] = &[
 static AGGREGATES: LazyLock<HashMap<&'static str, Arc<AggregateUDF>>> =
     LazyLock::new(|| aggregate::all().chain(ordered::all()).collect());
 
-/// PostgreSQL's aggregate of this name, if it is one of those that are not the engine's.
-pub fn aggregate_function(name: &str) -> Option<Arc<AggregateUDF>> {
-    AGGREGATES.get(name).cloned()
+/// PostgreSQL's aggregate of this name, if it is one of those that are not the engine's. It shows moments in `zone`.
+pub fn aggregate_function(name: &str, zone: Option<&str>) -> Option<Arc<AggregateUDF>> {
+    AGGREGATES.get(name).cloned().or_else(|| json::aggregate::function(name, zone))
 }
 
 /// The planners of expressions: PostgreSQL's operators, then the engine's own.
@@ -122,5 +124,5 @@ pub fn planners() -> &'static [Arc<dyn ExprPlanner>] {
 
 /// PostgreSQL's function of this name, if it is one of those that are not the engine's.
 pub fn scalar(name: &str) -> Option<Arc<ScalarUDF>> {
-    SCALARS.get(name).cloned()
+    SCALARS.get(name).cloned().or_else(|| json::scalar(name))
 }
