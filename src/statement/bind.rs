@@ -31,7 +31,7 @@ use super::functions::{casts, catalog_function};
 use super::travel::{self, Asked, Special};
 use super::types::Types;
 use super::views::{self, View};
-use super::{allowed, limits, parse, patterns, postgres, quantified, sets, shapes, subqueries, system};
+use super::{allowed, limits, parse, patterns, postgres, quantified, sets, shapes, subqueries, system, whole_rows};
 use crate::access::decide::{Access, ReadScope};
 use crate::access::secure::SecuredTable;
 use crate::access::visible::VisibleProduct;
@@ -118,8 +118,12 @@ pub async fn plan(
         }
     }
     let planner = Planner::new(state, search.context, sources, text);
-    let plan = SqlToRel::new_with_options(&planner, parser_options())
-        .sql_statement_to_plan_with_context(inner, &mut PlannerContext::new().with_prepare_param_data_types(parameters))
+    let planned = |statement: Statement| {
+        let mut context = PlannerContext::new().with_prepare_param_data_types(parameters.clone());
+        SqlToRel::new_with_options(&planner, parser_options())
+            .sql_statement_to_plan_with_context(statement, &mut context)
+    };
+    let plan = whole_rows::planned(inner, planned)
         .and_then(sets::inlined)
         .and_then(|plan| casts::resolved(plan, search.context, state.config_options()))
         .map_err(from_engine)?;

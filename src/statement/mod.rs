@@ -41,6 +41,7 @@ pub mod system;
 mod travel;
 mod types;
 pub mod views;
+mod whole_rows;
 
 use std::sync::Arc;
 

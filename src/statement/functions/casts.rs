@@ -23,7 +23,7 @@ use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::analyzer::function_rewrite::ApplyFunctionRewrites;
 
 use super::super::context::Context;
-use super::super::postgres::json;
+use super::super::postgres::{is_row, json};
 use super::call::{is_text, named_type};
 use super::known::Known;
 use super::reg::{self, Reg};
@@ -70,7 +70,7 @@ impl FunctionRewrite for Casts {
     }
 }
 
-/// The expression with objects as their names, where it makes JSON of them; else as it was.
+/// The expression with objects as their names, where it makes JSON or a record of them; else as it was.
 fn named_in_json(expr: Expr, schema: &DFSchema, context: &Context) -> std::result::Result<Expr, Box<Expr>> {
     let kind_of = |expr: &Expr| expr.to_field(schema).ok().and_then(|(_, field)| kind(&field));
     let named = |args: &mut Vec<Expr>| {
@@ -84,7 +84,7 @@ fn named_in_json(expr: Expr, schema: &DFSchema, context: &Context) -> std::resul
         found
     };
     let (found, expr) = match expr {
-        Expr::ScalarFunction(mut function) if json::takes_any(function.name()) => {
+        Expr::ScalarFunction(mut function) if json::takes_any(function.name()) || is_row(function.name()) => {
             (named(&mut function.args), Expr::ScalarFunction(function))
         }
         Expr::AggregateFunction(mut function) if json::takes_any(function.func.name()) => {

@@ -11,6 +11,7 @@
 //! told_apart  casts inside aggregates                        (while planning)
 //! function    one name, several functions: choice and rows
 //! json        the types json and jsonb, with functions of their own kind
+//! record      rows as values
 //! ```
 
 mod aggregate;
@@ -30,6 +31,7 @@ mod numeric;
 mod operators;
 mod ordered;
 mod read_time;
+mod record;
 mod regex;
 mod rewrite;
 mod show_number;
@@ -53,6 +55,7 @@ use kind::{Datum, Kind};
 
 use crate::pgtype::numeric as any_numeric;
 
+pub use record::{ROW_OF_RELATION, is_row};
 pub use rewrite::PostgresMeaning;
 
 /// A numeric without the scale that it shows: what is compared.
@@ -124,5 +127,5 @@ pub fn planners() -> &'static [Arc<dyn ExprPlanner>] {
 
 /// PostgreSQL's function of this name, if it is one of those that are not the engine's.
 pub fn scalar(name: &str) -> Option<Arc<ScalarUDF>> {
-    SCALARS.get(name).cloned().or_else(|| json::scalar(name))
+    SCALARS.get(name).cloned().or_else(|| json::scalar(name)).or_else(|| record::scalar(name))
 }

@@ -22,7 +22,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::names::fold;
 use crate::error::{Error, Result, SqlState};
 
-pub use operators::ARRAY_OF_SUBQUERY;
+pub use operators::{ARRAY_OF_SUBQUERY, call};
 
 /// Says the statement anew, in place. `text` is what the client sent, for the places of errors.
 ///
@@ -155,7 +155,7 @@ impl VisitorMut for Shapes<'_> {
 }
 
 /// The names under which a SELECT knows what it reads from.
-fn relations(select: &Select) -> BTreeSet<String> {
+pub fn relations(select: &Select) -> BTreeSet<String> {
     let factors = select
         .from
         .iter()

@@ -171,6 +171,20 @@ pub(super) fn value(column: &Column<'_>, row: usize, options: &EncodeOptions, ou
             out.put_u8(b']');
         }
         Data::Struct(members) => members.write(row, options, out)?,
+        Data::Record(record) => {
+            let start = out.len();
+            out.put_u8(b'{');
+            for (position, member) in record.members().iter().enumerate() {
+                if position > 0 {
+                    out.extend_from_slice(b", ");
+                }
+                string(member.name.as_bytes(), out);
+                out.extend_from_slice(b": ");
+                nullable(&member.values, row, options, out)?;
+                super::check_size(out.len() - start)?;
+            }
+            out.put_u8(b'}');
+        }
         Data::Map(entries) => entries.write(row, options, out)?,
         Data::Variant(variants) => variants.write(row, options, out)?,
         Data::Oid(inner) | Data::Char(inner) | Data::Declared(_, inner) | Data::Object(_, inner) => {
