@@ -81,11 +81,12 @@ impl ScalarUDFImpl for Parameter {
 /// The value of a list forgets what its field says of the elements, and a cast does not tell it.
 fn as_promised(value: &ScalarValue, wanted: &DataType) -> Result<ScalarValue> {
     let array = value.cast_to(wanted)?.to_array()?;
-    let told = make_array(array.to_data().into_builder().data_type(wanted.clone()).build()?);
-    match told.as_list_opt::<i32>() {
-        Some(list) => Ok(ScalarValue::List(Arc::new(list.clone()))),
-        None => ScalarValue::try_from_array(&told, 0),
-    }
+    let told = array.to_data().into_builder().data_type(wanted.clone()).build()?;
+    let array = make_array(told);
+    Ok(match array.as_list_opt::<i32>() {
+        Some(list) => ScalarValue::List(Arc::new(list.clone())),
+        None => ScalarValue::try_from_array(&array, 0)?,
+    })
 }
 
 impl PartialEq for Parameter {
