@@ -252,8 +252,8 @@ fn declared_oid(field: &Field) -> Option<u32> {
     let data_type = field.data_type();
     // an object on its way to a client is its OID with its name
     let is_object = matches!(data_type, DataType::Struct(_)) && is_reg(known.oid);
-    if known.oid == oid::RECORD {
-        return matches!(data_type, DataType::Struct(_)).then_some(oid::RECORD);
+    if known.oid == oid::RECORD && matches!(data_type, DataType::Struct(_)) {
+        return Some(oid::RECORD);
     }
     let fits = if is_oid_like(known.oid) { data_type.is_integer() || is_object } else { data_type.is_string() };
     (fits && !matches!(known.oid, oid::INT2VECTOR | oid::OIDVECTOR)).then_some(known.oid)

@@ -26,8 +26,8 @@ use crate::statement::functions::call::{named_type, no_such_function, to_engine}
 
 /// The largest value that a function makes, in bytes (`jsonb`'s own limit, `JENTRY_OFFLENMASK`).
 pub const VALUE_BYTES_MAX: usize = 0x0fff_ffff;
-/// The largest sum of the values of one batch, in bytes.
-const BATCH_BYTES_MAX: usize = 256 * 1024 * 1024;
+/// The largest sum of the values of one batch, in bytes (PostgreSQL's `MaxAllocSize`, and half of what Arrow's offsets reach).
+const BATCH_BYTES_MAX: usize = 0x3fff_ffff;
 
 /// Which of the two types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
