@@ -71,9 +71,11 @@ pub const VARIANT_EXTENSION: &str = "arrow.parquet.variant";
 /// Field metadata that names the PostgreSQL type of a column where Arrow has no type of its own for it.
 ///
 /// Values are PostgreSQL's internal names (`pg_type.typname`): those of [`is_oid_like`] on integers, `int2vector` and
-/// `oidvector` on lists of integers, any other on strings. `numeric` on a decimal says that the type has no precision of
+/// `oidvector` on lists of integers, [`RECORD`] on structs, any other on strings. `numeric` on a decimal says that the type has no precision of
 /// its own. The item of a list carries it for arrays.
 pub const PG_TYPE_KEY: &str = "pgmesh:pg_type";
+/// The metadata of a struct that is a record, `ROW(…)` or a row of a relation. Any other struct is `jsonb`.
+pub const RECORD: &str = "record";
 /// Field metadata with a column's type modifier (`pg_attribute.atttypmod`), in decimal.
 pub const PG_TYPMOD_KEY: &str = "pgmesh:pg_typmod";
 
@@ -351,6 +353,9 @@ fn declared_oid(field: &Field) -> Option<u32> {
     let data_type = field.data_type();
     // an object on its way to a client is its OID with its name
     let is_object = matches!(data_type, DataType::Struct(_)) && is_reg(known.oid);
+    if known.oid == oid::RECORD && matches!(data_type, DataType::Struct(_)) {
+        return Some(oid::RECORD);
+    }
     let fits = if is_oid_like(known.oid) { data_type.is_integer() || is_object } else { data_type.is_string() };
     (fits && !matches!(known.oid, oid::INT2VECTOR | oid::OIDVECTOR)).then_some(known.oid)
 }

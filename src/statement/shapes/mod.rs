@@ -8,22 +8,22 @@
 
 pub mod aliases;
 mod operators;
-mod relations;
+pub mod relations;
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
     CastKind, DataType, Distinct, Expr, Fetch, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr,
-    Ident, LimitClause, NamedWindowExpr, ObjectName, OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem,
-    SetExpr, Statement, Table, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut, WildcardAdditionalOptions,
-    WindowFrameBound, WindowSpec, WindowType,
+    Ident, LimitClause, NamedWindowExpr, ObjectName, OrderByExpr, OrderByKind, Parens, Query, Select, SelectFlavor,
+    SelectItem, SetExpr, Statement, Table, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut,
+    WildcardAdditionalOptions, WindowFrameBound, WindowSpec, WindowType,
 };
 
 use self::relations::Relations;
 use crate::error::{Error, Result, SqlState};
 
-pub use operators::ARRAY_OF_SUBQUERY;
+pub use operators::{ARRAY_OF_SUBQUERY, call};
 
 /// Says the statement anew, in place. `text` is what the client sent, for the places of errors.
 ///
@@ -76,6 +76,7 @@ impl VisitorMut for Shapes<'_> {
             }
         }
         tables_as_selects(&mut query.body);
+        values_of_one_type(&mut query.body);
         let order_by: &mut [OrderByExpr] = match query.order_by.as_mut().map(|order_by| &mut order_by.kind) {
             Some(OrderByKind::Expressions(items)) => items,
             _ => &mut [],
@@ -267,6 +268,42 @@ fn tables_as_selects(body: &mut SetExpr) {
     }
 }
 
+/// In VALUES, a literal without a type is of the type that another row's value is cast to (PostgreSQL 15, 10.5 "UNION, CASE,
+/// and Related Constructs"). The engine's planner sees to it for types that Arrow has, which are left alone.
+fn values_of_one_type(body: &mut SetExpr) {
+    let rows = match body {
+        SetExpr::SetOperation { left, right, .. } => {
+            values_of_one_type(left);
+            return values_of_one_type(right);
+        }
+        SetExpr::Values(values) => &mut values.rows,
+        _ => return,
+    };
+    let types = |rows: &[Parens<Vec<Expr>>], column: usize| {
+        let cast = |row: &Parens<Vec<Expr>>| match row.content.get(column) {
+            Some(Expr::Cast { data_type, array: false, format: None, .. }) => match data_type {
+                DataType::JSON | DataType::JSONB | DataType::Uuid | DataType::Regclass => Some(data_type.clone()),
+                DataType::Custom(_, modifiers) if modifiers.is_empty() => Some(data_type.clone()),
+                _ => None,
+            },
+            _ => None,
+        };
+        let mut types = rows.iter().filter_map(cast);
+        let first = types.next()?;
+        types.all(|other| other == first).then_some(first)
+    };
+    for column in 0..rows.first().map_or(0, |row| row.content.len()) {
+        let Some(data_type) = types(rows, column) else { continue };
+        for value in rows.iter_mut().filter_map(|row| row.content.get_mut(column)) {
+            if let Expr::Value(literal) = value
+                && matches!(literal.value, Value::SingleQuotedString(_) | Value::Null)
+            {
+                *value = operators::cast(value.clone(), data_type.clone());
+            }
+        }
+    }
+}
+
 /// The planner looks for a function in FROM by the first part of its name.
 fn functions_by_their_names(factor: &mut TableFactor) {
     if let TableFactor::Table { name, args: Some(_), .. } = factor
@@ -345,6 +382,7 @@ mod tests {
             ("SELECT x FROM t OFFSET 2 FETCH NEXT ROW ONLY", "SELECT x FROM t LIMIT 1L OFFSET 2L"),
             ("SELECT (t).a FROM s.t", "SELECT t.a AS \"a\" FROM s.t"),
             ("SELECT * FROM pg_catalog.f(x)", "SELECT * FROM f(x)"),
+            ("VALUES (NULL, 1), ('{}'::jsonb, 2)", "VALUES (NULL::JSONB, 1::INT4), ('{}'::JSONB, 2::INT4)"),
             ("SELECT count(1) FROM t GROUP BY 2", "SELECT count(1L) AS \"count\" FROM t GROUP BY 2L"),
         ] {
             assert_eq!(said(sql), expected, "{sql}");

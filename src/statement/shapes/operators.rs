@@ -130,7 +130,7 @@ pub fn call(name: &str, arguments: Vec<Expr>) -> Expr {
     })
 }
 
-fn cast(expr: Expr, data_type: DataType) -> Expr {
+pub fn cast(expr: Expr, data_type: DataType) -> Expr {
     Expr::Cast { kind: CastKind::DoubleColon, expr: Box::new(expr), data_type, array: false, format: None }
 }
 

@@ -53,6 +53,11 @@ impl Relations {
         Self(factors.filter_map(named).collect())
     }
 
+    /// Whether one of them is known under this name, folded.
+    pub fn knows(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
     /// `orders.*` is `sales.orders.*` where FROM says so: the planner compares whole names.
     pub fn name_wildcards(&self, items: &mut [SelectItem]) {
         for item in items {
