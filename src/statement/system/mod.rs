@@ -208,7 +208,7 @@ pub struct Described {
 /// OID of the relation of this name.
 pub fn relation_oid(name: &str) -> Option<u32> {
     let own = RELATIONS.iter().find(|relation| relation.name == name).map(|relation| relation.oid);
-    own.or_else(|| audit::Stored::ALL.into_iter().find(|stored| stored.name() == name).map(|stored| stored.oid()))
+    own.or_else(|| audit::Stored::ALL.into_iter().find(|stored| stored.name() == name).map(audit::Stored::oid))
 }
 
 /// Every relation of the schema, in the order of their names. Their columns are the same for everybody.

@@ -47,7 +47,9 @@ impl<'a> Scope<'a> {
             [(schema, _)] => schema,
             inputs => self.merged.get_or_init(|| {
                 let mut merged = DFSchema::empty();
-                inputs.iter().for_each(|(schema, _)| merged.merge(schema));
+                for (schema, _) in inputs {
+                    merged.merge(schema);
+                }
                 merged
             }),
         }
@@ -182,8 +184,8 @@ impl<'a> Scope<'a> {
                 "array_append" | "array_cat" | "array_concat" | "array_remove" | "array_replace" | "array_distinct"
                 | "array_sort" | "array_reverse",
                 [array, ..],
-            ) => self.told(array).without_typmod(),
-            ("array_prepend", [_, array]) => self.told(array).without_typmod(),
+            )
+            | ("array_prepend", [_, array]) => self.told(array).without_typmod(),
             (name, [array]) if name.strip_suffix(ROWS) == Some("unnest") => self.told(array).without_typmod(),
             _ => self.as_the_engine_says(expr),
         }

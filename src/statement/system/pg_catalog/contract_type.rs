@@ -161,8 +161,8 @@ mod tests {
     #[test]
     fn texts_are_called_what_the_contract_calls_them() {
         let texts = |physical: &str, logical: &str| {
-            let (physical_type, logical_type) = (Some(physical.to_owned()), Some(logical.to_owned()));
-            of_texts(&Column { physical_type, logical_type, ..fixtures::column("x") })
+            let (logical_type, physical_type) = (Some(logical.to_owned()), Some(physical.to_owned()));
+            of_texts(&Column { logical_type, physical_type, ..fixtures::column("x") })
         };
         assert_eq!(texts("varchar(40)", "string"), Some((oid::VARCHAR, 44)));
         assert_eq!(texts("array<char(2)>", "array"), Some((1014, 6)));
