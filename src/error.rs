@@ -35,6 +35,7 @@ impl SqlState {
     pub const INVALID_BINARY_REPRESENTATION: Self = Self("22P03");
     pub const INVALID_REGULAR_EXPRESSION: Self = Self("2201B");
     pub const INVALID_DATETIME_FORMAT: Self = Self("22007");
+    pub const UNTRANSLATABLE_CHARACTER: Self = Self("22P05");
     pub const UNIQUE_VIOLATION: Self = Self("23505");
     pub const ACTIVE_SQL_TRANSACTION: Self = Self("25001");
     pub const READ_ONLY_SQL_TRANSACTION: Self = Self("25006");
@@ -58,6 +59,7 @@ impl SqlState {
     pub const AMBIGUOUS_COLUMN: Self = Self("42702");
     pub const DUPLICATE_ALIAS: Self = Self("42712");
     pub const GROUPING_ERROR: Self = Self("42803");
+    pub const CANNOT_COERCE: Self = Self("42846");
     pub const WINDOWING_ERROR: Self = Self("42P20");
     pub const DATATYPE_MISMATCH: Self = Self("42804");
     pub const UNDEFINED_FUNCTION: Self = Self("42883");
@@ -107,9 +109,12 @@ impl SqlState {
             Self::INVALID_PARAMETER_VALUE,
             Self::INVALID_ESCAPE_SEQUENCE,
             Self::INVALID_TEXT_REPRESENTATION,
+            Self::UNTRANSLATABLE_CHARACTER,
+            Self::NULL_VALUE_NOT_ALLOWED,
             Self::ARRAY_SUBSCRIPT_ERROR,
             Self::SYNTAX_ERROR,
             Self::PROGRAM_LIMIT_EXCEEDED,
+            Self::STATEMENT_TOO_COMPLEX,
         ]
         .into_iter()
         .find(|state| state.0 == code)

@@ -105,6 +105,7 @@ impl ExecutionPlan for OnceExec {
 
 #[cfg(test)]
 mod tests {
+    use datafusion::arrow::array::RecordBatch;
     use datafusion::physical_plan::displayable;
     use datafusion::physical_plan::execution_plan::reset_plan_states;
     use datafusion::prelude::SessionContext;
@@ -121,7 +122,7 @@ mod tests {
         let shown = displayable(once.as_ref()).indent(false).to_string();
         assert_eq!(shown.matches("OnceExec").count(), 1, "{shown}");
         let rows = datafusion::physical_plan::collect(Arc::clone(&once), context.task_ctx()).await.unwrap();
-        assert_eq!(rows.iter().map(|batch| batch.num_rows()).sum::<usize>(), 1);
+        assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 1);
         let mut build = None;
         once.apply(|node| {
             if (node.as_ref() as &dyn Any).is::<OnceExec>() {

@@ -10,7 +10,9 @@ pub mod show;
 
 use std::sync::Arc;
 
+use datafusion::arrow::array::{Array, AsArray};
 use datafusion::arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
+use datafusion::common::{Result, ScalarValue};
 
 /// OIDs of PostgreSQL's built-in types (`pg_type.dat`).
 pub mod oid {
@@ -69,9 +71,11 @@ pub const VARIANT_EXTENSION: &str = "arrow.parquet.variant";
 /// Field metadata that names the PostgreSQL type of a column where Arrow has no type of its own for it.
 ///
 /// Values are PostgreSQL's internal names (`pg_type.typname`): those of [`is_oid_like`] on integers, `int2vector` and
-/// `oidvector` on lists of integers, any other on strings. `numeric` on a decimal says that the type has no precision of
+/// `oidvector` on lists of integers, [`RECORD`] on structs, any other on strings. `numeric` on a decimal says that the type has no precision of
 /// its own. The item of a list carries it for arrays.
 pub const PG_TYPE_KEY: &str = "pgmesh:pg_type";
+/// The metadata of a struct that is a record, `ROW(…)` or a row of a relation. Any other struct is `jsonb`.
+pub const RECORD: &str = "record";
 /// Field metadata with a column's type modifier (`pg_attribute.atttypmod`), in decimal.
 pub const PG_TYPMOD_KEY: &str = "pgmesh:pg_typmod";
 
@@ -239,6 +243,18 @@ pub fn field(name: &str, type_oid: u32, typmod: i32, nullable: bool) -> Option<F
     Some(field)
 }
 
+/// The first value of an array as a constant. A list keeps what its field says of the elements, which the engine's own
+/// conversion forgets.
+///
+/// # Errors
+/// For an empty array, and for types that no constant has.
+pub fn constant(array: &dyn Array) -> Result<ScalarValue> {
+    match array.as_list_opt::<i32>() {
+        Some(list) if !list.is_empty() => Ok(ScalarValue::List(Arc::new(list.slice(0, 1)))),
+        _ => ScalarValue::try_from_array(array, 0),
+    }
+}
+
 /// The field as one of a type, where its values are held as those of the type are; else, and for `None`, as what its
 /// Arrow type is by itself.
 #[must_use]
@@ -337,6 +353,9 @@ fn declared_oid(field: &Field) -> Option<u32> {
     let data_type = field.data_type();
     // an object on its way to a client is its OID with its name
     let is_object = matches!(data_type, DataType::Struct(_)) && is_reg(known.oid);
+    if known.oid == oid::RECORD && matches!(data_type, DataType::Struct(_)) {
+        return Some(oid::RECORD);
+    }
     let fits = if is_oid_like(known.oid) { data_type.is_integer() || is_object } else { data_type.is_string() };
     (fits && !matches!(known.oid, oid::INT2VECTOR | oid::OIDVECTOR)).then_some(known.oid)
 }

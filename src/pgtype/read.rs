@@ -4,6 +4,7 @@
 //! below. It refuses to know Arrow's arrays and the wire.
 
 pub mod interval;
+pub mod json;
 pub mod number;
 pub mod temporal;
 
@@ -124,14 +125,4 @@ pub fn uuid(text: &str) -> Result<String> {
 pub fn hyphenated(number: u128) -> String {
     let digits = format!("{number:032x}");
     [&digits[..8], &digits[8..12], &digits[12..16], &digits[16..20], &digits[20..]].join("-")
-}
-
-pub fn json(text: &str) -> Result<&str> {
-    match serde_json::from_str::<serde::de::IgnoredAny>(text) {
-        Ok(_) => Ok(text),
-        Err(error) => {
-            let refusal = Error::new(SqlState::INVALID_TEXT_REPRESENTATION, "invalid input syntax for type json");
-            Err(refusal.detail(error.to_string()))
-        }
-    }
 }

@@ -14,7 +14,7 @@ mod prepared;
 mod transaction;
 
 use std::collections::{HashMap, VecDeque};
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use chrono::Utc;
@@ -89,7 +89,8 @@ impl Session {
         user: &str,
         settings: Settings,
         pid: i32,
-        client_address: IpAddr,
+        client: SocketAddr,
+        server: SocketAddr,
     ) -> Result<Self> {
         let view = mesh.view(user, None).await?;
         let database: Arc<str> = Arc::from(view.snapshot.catalog.mesh.name.as_str());
@@ -102,7 +103,7 @@ impl Session {
             share,
             settings: SharedSettings::new(settings),
             views: Views::default(),
-            facts: SessionFacts { pid, database, client_address, session_id: Arc::from(event_id(Utc::now())) },
+            facts: SessionFacts { pid, database, client, server, session_id: Arc::from(event_id(Utc::now())) },
             statements: HashMap::new(),
             portals: HashMap::new(),
             transaction: Transaction::default(),
@@ -118,8 +119,8 @@ impl Session {
     /// Leaves a record of the session's beginning.
     pub fn record_login(&self) {
         let application = self.settings.lock().get("application_name").unwrap_or_default();
-        let SessionFacts { client_address, session_id, .. } = &self.facts;
-        self.mesh.logins.opened(&self.user, *client_address, session_id, &application);
+        let SessionFacts { client, session_id, .. } = &self.facts;
+        self.mesh.logins.opened(&self.user, client.ip(), session_id, &application);
     }
 
     pub fn settings(&self) -> &SharedSettings {

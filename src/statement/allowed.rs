@@ -62,7 +62,8 @@ pub fn scalar(state: &SessionState, name: &str) -> Option<Arc<ScalarUDF>> {
 }
 
 pub fn aggregate(state: &SessionState, name: &str) -> Option<Arc<AggregateUDF>> {
-    if let Some(function) = postgres::aggregate_function(name) {
+    let zone = state.config_options().execution.time_zone.as_deref();
+    if let Some(function) = postgres::aggregate_function(name, zone) {
         return Some(function);
     }
     is_in(AGGREGATE, name).then(|| state.aggregate_functions().get(name).cloned())?

@@ -267,7 +267,7 @@ impl Asker {
         let broken = visible.principal().has_role(Role::BreakGlass);
         Self {
             principal: visible.principal().name.clone(),
-            client_address: facts.client_address,
+            client_address: facts.client.ip(),
             application_name: application.chars().take(APPLICATION_NAME_CHARS_MAX).collect(),
             session_id: Arc::clone(&facts.session_id),
             statement_id: audit.statement_id(),

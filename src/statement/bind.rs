@@ -32,7 +32,9 @@ use super::system::pg_catalog::facts;
 use super::travel::{self, Asked, Special};
 use super::types::Types;
 use super::views::{self, View};
-use super::{allowed, limits, parse, patterns, postgres, quantified, sets, shapes, subqueries, system, told};
+use super::{
+    allowed, limits, parse, patterns, postgres, quantified, sets, shapes, subqueries, system, told, whole_rows,
+};
 use crate::access::decide::{Access, ReadScope};
 use crate::access::secure::SecuredTable;
 use crate::access::visible::VisibleProduct;
@@ -124,9 +126,12 @@ pub async fn plan(
         }
     }
     let planner = Planner::new(state, search.context, sources, text);
-    let plan = SqlToRel::new_with_options(&planner, parser_options())
-        .sql_statement_to_plan_with_context(inner, &mut PlannerContext::new().with_prepare_param_data_types(parameters))
-        .map_err(from_engine)?;
+    let planned = |statement: Statement| {
+        let mut context = PlannerContext::new().with_prepare_param_data_types(parameters.clone());
+        SqlToRel::new_with_options(&planner, parser_options())
+            .sql_statement_to_plan_with_context(statement, &mut context)
+    };
+    let plan = whole_rows::planned(inner, planned).map_err(from_engine)?;
     limits::check_plan(&plan)?;
     let mut plan = sets::inlined(plan).map_err(from_engine)?;
     if !plan.get_parameter_names().map_err(from_engine)?.is_empty() {

@@ -18,7 +18,7 @@ use datafusion::logical_expr::{
 
 use super::arrays;
 use super::types::NUMERIC;
-use crate::pgtype::{PG_TYPE_KEY, PG_TYPMOD_KEY};
+use crate::pgtype::{self, PG_TYPE_KEY, PG_TYPMOD_KEY};
 
 /// The longest name, in bytes (`NAMEDATALEN` less its end).
 const NAME_BYTES_MAX: usize = 63;
@@ -215,7 +215,7 @@ impl ScalarUDFImpl for Fit {
             ColumnarValue::Array(texts) => Ok(ColumnarValue::Array(Arc::new(fitted(texts)))),
             ColumnarValue::Scalar(text) => {
                 let one = fitted(&text.to_array()?);
-                Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&one, 0)?))
+                Ok(ColumnarValue::Scalar(pgtype::constant(&one)?))
             }
         }
     }

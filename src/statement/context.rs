@@ -2,7 +2,7 @@
 //! It is all a statement gets; the session itself stays out of sight.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
@@ -61,7 +61,9 @@ pub struct SessionFacts {
     /// The number that BackendKeyData gave to the client.
     pub pid: i32,
     pub database: Arc<str>,
-    pub client_address: IpAddr,
+    pub client: SocketAddr,
+    /// Where the client found this server.
+    pub server: SocketAddr,
     /// Unique across servers.
     pub session_id: Arc<str>,
 }

@@ -42,6 +42,7 @@ mod told;
 mod travel;
 mod types;
 pub mod views;
+mod whole_rows;
 
 use std::sync::Arc;
 

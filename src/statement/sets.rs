@@ -524,7 +524,11 @@ fn column_names(calls: &[Call], alias: Option<&str>, given: Vec<String>) -> Vec<
     let mut names: Vec<String> = Vec::new();
     for call in calls {
         match call.set.map_or(&[][..], Set::columns) {
-            [] => names.push(alias.filter(|_| calls.len() == 1).unwrap_or(&call.name).to_owned()),
+            [] => {
+                let own = call.set.and_then(Set::column);
+                let name = own.or_else(|| alias.filter(|_| calls.len() == 1)).unwrap_or(&call.name);
+                names.push(name.to_owned());
+            }
             columns => names.extend(columns.iter().map(|column| (*column).to_owned())),
         }
     }

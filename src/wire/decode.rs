@@ -14,6 +14,7 @@ use crate::error::{Error, Result, SqlState};
 use crate::pgtype::read::{
     boolean, bytea, exact, hyphenated, insufficient, interval, json, malformed, number, temporal, uuid,
 };
+use crate::pgtype::show::json::jsonb;
 use crate::pgtype::{self, oid};
 use crate::settings::time_zone::TimeZone;
 
@@ -65,11 +66,17 @@ fn scalar_text(type_oid: u32, text: &str, zone: TimeZone) -> Result<ScalarValue>
             interval_scalar(months, days, micros)?
         }
         oid::UUID => utf8(uuid(text)?),
-        oid::JSON | oid::JSONB => utf8(json(text)?),
+        oid::JSON => utf8(json_text(text)?),
+        oid::JSONB => utf8(&jsonb(text)?),
         oid::NAME => utf8(&text[..text.floor_char_boundary(NAME_BYTES_MAX)]),
         oid::CHAR => utf8(text.chars().next().map(String::from).unwrap_or_default()),
         _ => utf8(text),
     })
+}
+
+fn json_text(text: &str) -> Result<&str> {
+    json::check(text)?;
+    Ok(text)
 }
 
 fn scalar_binary(type_oid: u32, bytes: &[u8]) -> Result<ScalarValue> {
@@ -78,9 +85,7 @@ fn scalar_binary(type_oid: u32, bytes: &[u8]) -> Result<ScalarValue> {
         oid::INT2 => ScalarValue::Int16(Some(i16::from_be_bytes(exact(bytes)?))),
         oid::INT4 => ScalarValue::Int32(Some(i32::from_be_bytes(exact(bytes)?))),
         oid::INT8 => ScalarValue::Int64(Some(i64::from_be_bytes(exact(bytes)?))),
-        number if pgtype::is_oid_like(number) => {
-            ScalarValue::Int64(Some(i64::from(u32::from_be_bytes(exact(bytes)?))))
-        }
+        number if pgtype::is_oid_like(number) => ScalarValue::Int64(Some(i64::from(u32::from_be_bytes(exact(bytes)?)))),
         oid::FLOAT4 => ScalarValue::Float32(Some(f32::from_be_bytes(exact(bytes)?))),
         oid::FLOAT8 => ScalarValue::Float64(Some(f64::from_be_bytes(exact(bytes)?))),
         oid::NUMERIC => number::numeric_binary(bytes)?,
@@ -102,13 +107,13 @@ fn scalar_binary(type_oid: u32, bytes: &[u8]) -> Result<ScalarValue> {
         }
         oid::UUID => utf8(hyphenated(u128::from_be_bytes(exact(bytes)?))),
         oid::JSONB => match bytes.split_first() {
-            Some((&JSONB_VERSION, rest)) => utf8(json(text(rest)?)?),
+            Some((&JSONB_VERSION, rest)) => utf8(&jsonb(text(rest)?)?),
             Some((version, _)) => {
                 return Err(malformed(format!("unsupported jsonb version number {version}")));
             }
             None => return Err(insufficient()),
         },
-        oid::JSON => utf8(json(text(bytes)?)?),
+        oid::JSON => utf8(json_text(text(bytes)?)?),
         oid::CHAR => match exact::<1>(bytes)? {
             [0] => utf8(""),
             byte => utf8(text(&byte)?),
@@ -228,7 +233,7 @@ mod tests {
         assert_eq!(received(oid::INT4, &[0, 0, 0, 0, 1]), Err("22P03".to_owned()));
         assert_eq!(received(oid::JSONB, b"\x02{}"), Err("22P03".to_owned()));
         assert_eq!(received(oid::JSONB, b"\x01{"), Err("22P02".to_owned()));
-        assert_eq!(received(oid::JSONB, b"\x01{}"), Ok(utf8("{}")));
+        assert_eq!(received(oid::JSONB, b"\x01{\"b\":1,\"a\":2}"), Ok(utf8("{\"a\": 2, \"b\": 1}")));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Arrow batches as PostgreSQL's DataRow messages.
 //!
 //! It owns the framing of rows and fields. Each column is resolved to a typed view once per batch (`column`); the forms
-//! of values live below: `number`, `numeric`, `temporal`, `lists`, `json`, `variant`. It refuses to know sessions and
+//! of values live below: `number`, `numeric`, `temporal`, `lists`, `json`, `record`, `variant`. It refuses to know sessions and
 //! sockets.
 
 mod column;
@@ -11,6 +11,7 @@ mod declared;
 mod interval_style;
 mod json;
 mod lists;
+mod record;
 mod variant;
 
 use std::ops::Range;

@@ -49,11 +49,20 @@ struct Request {
     unknown_options: Vec<String>,
 }
 
+/// The two ends of a connection.
+#[derive(Clone, Copy)]
+struct Ends {
+    peer: SocketAddr,
+    own: SocketAddr,
+}
+
 /// Takes a connection to its first ReadyForQuery. `None` when there will be no session; the client was told why.
 pub async fn start(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) -> Option<Ready> {
     drop(stream.set_nodelay(true));
     // a client whose machine is gone is noticed, sooner or later
     drop(socket2::SockRef::from(&stream).set_keepalive(true));
+    let Ok(own) = stream.local_addr() else { return None };
+    let ends = Ends { peer, own };
     let mut channel = match first_stream(stream, shared).await {
         Ok(stream) => Channel::new(stream, BytesMut::new(), AUTHENTICATION_BYTES_MAX),
         Err(error) => {
@@ -85,7 +94,7 @@ pub async fn start(stream: TcpStream, peer: SocketAddr, shared: &Arc<Shared>) ->
                 break Err(violation("too many encryption requests"));
             }
             Ok(Some(Initial::Startup { minor, parameters })) => {
-                break authenticated(&mut channel, peer, minor, parameters, shared).await;
+                break authenticated(&mut channel, ends, minor, parameters, shared).await;
             }
         }
     };
@@ -161,23 +170,23 @@ async fn encrypted(mut channel: Channel, shared: &Shared) -> Option<Channel> {
 
 async fn authenticated(
     channel: &mut Channel,
-    peer: SocketAddr,
+    ends: Ends,
     minor: i32,
     parameters: Vec<(String, String)>,
     shared: &Arc<Shared>,
 ) -> Result<(Session, Registration, UserPlace, OwnedSemaphorePermit)> {
     let request = request(minor, parameters)?;
-    let opened = log_in(channel, peer, &request, shared).await;
+    let opened = log_in(channel, ends, &request, shared).await;
     match &opened {
         Ok((session, ..)) => session.record_login(),
-        Err(error) => shared.mesh.logins.refused(peer.ip(), &request.user, error.sqlstate()),
+        Err(error) => shared.mesh.logins.refused(ends.peer.ip(), &request.user, error.sqlstate()),
     }
     opened
 }
 
 async fn log_in(
     channel: &mut Channel,
-    peer: SocketAddr,
+    ends: Ends,
     request: &Request,
     shared: &Arc<Shared>,
 ) -> Result<(Session, Registration, UserPlace, OwnedSemaphorePermit)> {
@@ -213,7 +222,8 @@ async fn log_in(
     let secret_bytes = if request.minor >= 2 { LONG_SECRET_BYTES } else { SHORT_SECRET_BYTES };
     let registration = shared.cancels.register(secret_bytes);
     let settings = first_settings(request, shared)?;
-    let session = Session::open(Arc::clone(&shared.mesh), &request.user, settings, registration.pid, peer.ip()).await?;
+    let (mesh, pid) = (Arc::clone(&shared.mesh), registration.pid);
+    let session = Session::open(mesh, &request.user, settings, pid, ends.peer, ends.own).await?;
     reply::authentication_ok(&mut channel.output);
     Ok((session, registration, place, permit))
 }

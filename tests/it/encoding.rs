@@ -8,7 +8,7 @@ use datafusion::arrow::array::*;
 use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer, ScalarBuffer};
 use datafusion::arrow::datatypes::*;
 use datafusion::scalar::ScalarValue;
-use pgmesh::pgtype::{arrow_type, oid, pg_type};
+use pgmesh::pgtype::{PG_TYPE_KEY, RECORD, arrow_type, oid, pg_type};
 use pgmesh::settings::time_zone::TimeZone;
 use pgmesh::wire::decode::decode_parameter;
 use pgmesh::wire::encode::{EncodeOptions, Format, RowEncoder};
@@ -585,6 +585,29 @@ fn structs_and_maps_are_jsonb() {
     maps.append(true).unwrap();
     maps.append(false).unwrap();
     pg.array("jsonb", Arc::new(maps.finish()), &["'{\"bb\": 1, \"c\": null, \"a\": 2}'", "'{}'", "null"]);
+    pg.end();
+}
+
+#[test]
+fn structs_that_say_so_are_records() {
+    let Some(mut pg) = Comparison::start() else { return };
+    let numbers = list(&DataType::Int32, Arc::new(Int32Array::from(vec![Some(1), None])), &[0, 2, 2], None);
+    let records = StructArray::from(vec![
+        member("f1", Arc::new(Int32Array::from(vec![Some(1), None]))),
+        member("f2", Arc::new(StringArray::from(vec![Some("x,y \"q\" \\"), Some("")]))),
+        member("f3", Arc::new(Float64Array::from(vec![1e20, -0.5]))),
+        member("f4", Arc::new(BooleanArray::from(vec![true, false]))),
+        member("f5", Arc::new(numbers)),
+        member("f6", Arc::new(TimestampMicrosecondArray::from(vec![1_500_000, 0]))),
+        member("f7", Arc::new(BinaryArray::from(vec![&b"\x01\xff"[..], b""]))),
+    ]);
+    let metadata = [(PG_TYPE_KEY.to_owned(), RECORD.to_owned())].into();
+    let field = Field::new("x", records.data_type().clone(), true).with_metadata(metadata);
+    let rows = [
+        "row(1, 'x,y \"q\" \\'::text, 1e20::float8, true, array[1,null], timestamp '1970-01-01 00:00:01.5', '\\x01ff'::bytea)",
+        "row(null::int, ''::text, -0.5::float8, false, array[]::int[], timestamp '1970-01-01', ''::bytea)",
+    ];
+    pg.field("", field, Arc::new(records), &rows);
     pg.end();
 }
 

@@ -12,7 +12,7 @@ use datafusion::arrow::array::{
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::compute::kernels::cmp::not_distinct;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
-use datafusion::common::{Result as EngineResult, ScalarValue, exec_err};
+use datafusion::common::{Result as EngineResult, exec_err};
 use datafusion::logical_expr::type_coercion::binary::comparison_coercion;
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
@@ -21,7 +21,7 @@ use datafusion::logical_expr::{
 use super::call::{is_text, no_such_function, to_engine};
 use super::texts;
 use crate::error::{Error, SqlState};
-use crate::pgtype::PG_TYPE_KEY;
+use crate::pgtype::{self, PG_TYPE_KEY};
 
 /// The function of this name, if it is one of these.
 pub fn function(name: &str) -> Option<Arc<ScalarUDF>> {
@@ -215,7 +215,7 @@ impl ScalarUDFImpl for ArrayFunction {
             kind => numbers(kind, list(&arrays)?, arrays.get(1), lower, rows),
         };
         if scalar {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?));
+            return Ok(ColumnarValue::Scalar(pgtype::constant(&result)?));
         }
         Ok(ColumnarValue::Array(result))
     }

@@ -13,7 +13,7 @@ use datafusion::arrow::array::{
     TimestampMicrosecondBuilder,
 };
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Int64Type, TimeUnit};
-use datafusion::common::{DataFusionError, Result as EngineResult, ScalarValue, exec_err};
+use datafusion::common::{DataFusionError, Result as EngineResult, exec_err};
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
@@ -357,14 +357,7 @@ impl ScalarUDFImpl for Bound {
             }
         }
         let array = collect(self.spec.returns, values);
-        if !scalar {
-            return Ok(ColumnarValue::Array(array));
-        }
-        // one list with what its field says of the elements
-        Ok(ColumnarValue::Scalar(match array.as_list_opt::<i32>() {
-            Some(list) => ScalarValue::List(Arc::new(list.clone())),
-            None => ScalarValue::try_from_array(&array, 0)?,
-        }))
+        Ok(if scalar { ColumnarValue::Scalar(pgtype::constant(&array)?) } else { ColumnarValue::Array(array) })
     }
 }
 

@@ -8,11 +8,16 @@ use std::ops::Deref;
 use super::super::context::Context;
 use super::super::system::oids::VisibleOids;
 use super::super::system::{self, information_schema, pg_catalog};
+use super::call::{Arg, Returns, Row, Spec, Value};
 use super::quote;
 use crate::error::{Error, Result, SqlState};
 
 /// The longest name, in bytes (`NAMEDATALEN` less its end).
 const NAME_BYTES_MAX: usize = 63;
+
+/// Functions that read names.
+pub const FUNCTIONS: &[Spec] =
+    &[Spec::new("parse_ident", &[&[Arg::Text], &[Arg::Text, Arg::Bool]], Returns::Texts, parse_ident)];
 
 /// What one statement's functions know.
 pub struct Known {
@@ -158,6 +163,49 @@ pub fn qualified(text: &str) -> Result<Vec<String>> {
             Some(after) => rest = after.trim_start(),
             None if rest.is_empty() => return Ok(names),
             None => return Err(invalid()),
+        }
+    }
+}
+
+/// `parse_ident(text, strict)` (PostgreSQL 15, table 9.10): the parts of a name. Unless it is strict, what follows a name
+/// does not matter.
+fn parse_ident(_: &Known, row: &Row<'_>) -> Result<Value> {
+    let (Some(text), strict) = (row.text(0), row.flag(1).unwrap_or(true)) else { return Ok(Value::Null) };
+    let invalid = |detail: Option<&str>| {
+        let error =
+            Error::new(SqlState::INVALID_PARAMETER_VALUE, format!("string is not a valid identifier: \"{text}\""));
+        match detail {
+            Some(detail) => error.detail(detail.to_owned()),
+            None => error,
+        }
+    };
+    // an identifier ends where no letter, digit, _ or $ follows, which only this function cares for
+    let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '$') || !c.is_ascii();
+    let mut parts = Vec::new();
+    let mut rest = text.trim_start();
+    loop {
+        if let Some(quoted) = rest.strip_prefix('"') {
+            let (name, after) = in_quotes(quoted).ok_or_else(|| invalid(Some("String has unclosed double quotes.")))?;
+            if name.is_empty() {
+                return Err(invalid(Some("Quoted identifier must not be empty.")));
+            }
+            parts.push(Some(name));
+            rest = after;
+        } else {
+            let end = rest.find(|c: char| !is_part(c)).unwrap_or(rest.len());
+            if end == 0 || rest.starts_with(|c: char| c.is_ascii_digit() || c == '$') {
+                let before = if rest.starts_with('.') { Some("No valid identifier before \".\".") } else { None };
+                let after = (!parts.is_empty()).then_some("No valid identifier after \".\".");
+                return Err(invalid(before.or(after)));
+            }
+            parts.push(Some(rest[..end].to_lowercase()));
+            rest = &rest[end..];
+        }
+        rest = rest.trim_start();
+        match rest.strip_prefix('.') {
+            Some(after) => rest = after.trim_start(),
+            None if rest.is_empty() || !strict => return Ok(Value::Texts(parts)),
+            None => return Err(invalid(None)),
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod call;
 mod comments;
 mod definitions;
 mod describe;
+mod indexes;
 mod keywords;
 mod known;
 mod privileges;
@@ -40,6 +41,8 @@ static BY_NAME: LazyLock<HashMap<&'static str, &'static Spec>> = LazyLock::new(|
         comments::FUNCTIONS,
         definitions::FUNCTIONS,
         describe::FUNCTIONS,
+        indexes::FUNCTIONS,
+        known::FUNCTIONS,
         privileges::FUNCTIONS,
         procs::FUNCTIONS,
         reg::FUNCTIONS,

@@ -72,7 +72,16 @@ pub const FUNCTIONS: &[Spec] = &[
     Spec::new("version", &[&[]], Returns::Text, |_, _| Ok(Value::Text(format!("PostgreSQL {SERVER_VERSION}")))),
     Spec::new("pg_backend_pid", &[&[]], Returns::Int4, |context, _| Ok(Value::Int(context.facts.pid.into()))),
     Spec::new("inet_client_addr", &[&[]], Returns::Named("inet"), |context, _| {
-        Ok(Value::Text(context.facts.client_address.to_canonical().to_string()))
+        Ok(Value::Text(context.facts.client.ip().to_canonical().to_string()))
+    }),
+    Spec::new("inet_client_port", &[&[]], Returns::Int4, |context, _| {
+        Ok(Value::Int(context.facts.client.port().into()))
+    }),
+    Spec::new("inet_server_addr", &[&[]], Returns::Named("inet"), |context, _| {
+        Ok(Value::Text(context.facts.server.ip().to_canonical().to_string()))
+    }),
+    Spec::new("inet_server_port", &[&[]], Returns::Int4, |context, _| {
+        Ok(Value::Int(context.facts.server.port().into()))
     }),
     Spec::new("pg_postmaster_start_time", &[&[]], Returns::Timestamptz, |context, _| {
         Ok(Value::Micros(context.mesh.engine.started().timestamp_micros()))

@@ -17,17 +17,21 @@ use datafusion::arrow::compute::{cast, concat};
 use datafusion::arrow::datatypes::{
     DataType, Decimal128Type, Field, FieldRef, Fields, Int64Type, IntervalMonthDayNanoType, IntervalUnit, TimeUnit,
 };
-use datafusion::common::{Result as EngineResult, ScalarValue, exec_err};
+use datafusion::common::{Result as EngineResult, exec_err};
+use datafusion::config::ConfigOptions;
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
 use super::super::context::Context;
+use super::super::postgres::json::Texts;
+use super::super::postgres::json::sets::Apart;
 use super::arrays::{as_list, dimensions, innermost, lower_bound};
 use super::call::{Returns, is_text, named_type, no_such_function, to_engine};
 use super::known::Known;
 use super::{acl, keywords};
 use crate::error::{Error, SqlState};
+use crate::pgtype::{self, RECORD};
 
 /// What follows a function's name where all its rows are meant as one array.
 pub const ROWS: &str = " rows";
@@ -47,6 +51,7 @@ pub enum Set {
     Options,
     StringToTable,
     AclExplode,
+    Json(Apart),
 }
 
 impl Set {
@@ -61,7 +66,7 @@ impl Set {
             "pg_options_to_table" => Self::Options,
             "string_to_table" => Self::StringToTable,
             "aclexplode" => Self::AclExplode,
-            _ => return None,
+            name => Self::Json(Apart::named(name)?),
         };
         let home = if set == Self::ExpandArray { "information_schema" } else { "pg_catalog" };
         schema.is_none_or(|schema| schema == home).then_some(set)
@@ -77,6 +82,7 @@ impl Set {
             Self::Options => "pg_options_to_table",
             Self::StringToTable => "string_to_table",
             Self::AclExplode => "aclexplode",
+            Self::Json(apart) => apart.name(),
         }
     }
 
@@ -87,7 +93,16 @@ impl Set {
             Self::Keywords => &["word", "catcode", "barelabel", "catdesc", "baredesc"],
             Self::Options => &["option_name", "option_value"],
             Self::AclExplode => &["grantor", "grantee", "privilege_type", "is_grantable"],
+            Self::Json(apart) => apart.columns(),
             Self::Unnest | Self::Subscripts | Self::Series | Self::StringToTable => &[],
+        }
+    }
+
+    /// What its one column is called in FROM, where it is neither the function's name nor an alias.
+    pub fn column(self) -> Option<&'static str> {
+        match self {
+            Self::Json(apart) => apart.column(),
+            _ => None,
         }
     }
 
@@ -115,6 +130,7 @@ impl Set {
             (Self::StringToTable, texts) if matches!(texts.len(), 2 | 3) && texts.iter().all(text) => {
                 Some(vec![DataType::Utf8; texts.len()])
             }
+            (Self::Json(_), [value]) if text(value) || value.is_nested() => Some(vec![value.clone()]),
             _ => None,
         }
     }
@@ -122,7 +138,7 @@ impl Set {
     /// What each row of the result is, for arguments in the forms that they are held in.
     fn item(self, arguments: &[FieldRef]) -> Option<Field> {
         let plain = |data_type: DataType| Field::new_list_field(data_type, true);
-        let record = |types: Vec<Field>| plain(DataType::Struct(Fields::from(types)));
+        let record = |types: Vec<Field>| plain(DataType::Struct(Fields::from(types))).with_metadata(named_type(RECORD));
         let text = |name: &str| Field::new(name, DataType::Utf8, true);
         let oid = |name: &str| Returns::Oid("oid").field(name);
         Some(match self {
@@ -147,6 +163,7 @@ impl Set {
                 Field::new("is_grantable", DataType::Boolean, true),
             ]),
             Self::StringToTable => plain(DataType::Utf8),
+            Self::Json(apart) => apart.item(arguments.first()?)?,
         })
     }
 }
@@ -293,9 +310,15 @@ impl ScalarUDFImpl for SetFunction {
                 Some(known) => granted(known, first_list(&arrays)?, item)?,
                 None => return exec_err!("aclexplode was planned without a catalog"),
             },
+            Set::Json(apart) => {
+                let (Some(field), Some(values)) = (args.arg_fields.first(), arrays.first()) else {
+                    return exec_err!("{} takes a value", self.set.name());
+                };
+                taken_apart(apart, field, values, &args.config_options, item)?
+            }
         };
         if scalar {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&lists, 0)?));
+            return Ok(ColumnarValue::Scalar(pgtype::constant(&lists)?));
         }
         Ok(ColumnarValue::Array(lists))
     }
@@ -560,6 +583,36 @@ fn granted(known: &Known, list: &ListArray, item: &FieldRef) -> EngineResult<Arr
         Arc::new(all.iter().map(|granted| Some(granted.is_grantable)).collect::<BooleanArray>()),
     ];
     collected.lists(item, records(item, columns)?)
+}
+
+/// The members or elements of each value of JSON.
+fn taken_apart(
+    apart: Apart,
+    field: &Field,
+    values: &ArrayRef,
+    options: &ConfigOptions,
+    item: &FieldRef,
+) -> EngineResult<ArrayRef> {
+    let (mut keys, mut members) = (Texts::new(), Texts::new());
+    let mut collected = Rows::new();
+    let values = apart.values(field, values, options).map_err(to_engine)?;
+    for row in 0..values.count() {
+        let Some(rows) = values.rows(row).map_err(to_engine)? else {
+            collected.push(None)?;
+            continue;
+        };
+        collected.push(Some(rows.values.len()))?;
+        for key in &rows.keys {
+            keys.push(Some(key)).map_err(to_engine)?;
+        }
+        for value in &rows.values {
+            members.push(value.as_deref()).map_err(to_engine)?;
+        }
+    }
+    if apart.columns().is_empty() {
+        return collected.lists(item, members.finish());
+    }
+    collected.lists(item, records(item, vec![keys.finish(), members.finish()])?)
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]

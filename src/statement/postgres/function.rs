@@ -18,6 +18,7 @@ use datafusion::logical_expr::{
 use super::casts;
 use super::kind::{Column, Datum, Kind, array_of};
 use crate::error::{Error, SqlState};
+use crate::pgtype;
 use crate::settings::time_zone::TimeZone;
 
 /// What a function may know besides its arguments.
@@ -246,7 +247,7 @@ impl ScalarUDFImpl for Udf {
         });
         let array = array_of(overload.returns, args.return_field.data_type(), values).map_err(external)?;
         if constant {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?));
+            return Ok(ColumnarValue::Scalar(pgtype::constant(&array)?));
         }
         Ok(ColumnarValue::Array(array))
     }

@@ -10,6 +10,8 @@
 //! rewrite     casts and comparisons                          (once parameters have values)
 //! told_apart  casts inside aggregates                        (while planning)
 //! function    one name, several functions: choice and rows
+//! json        the types json and jsonb, with functions of their own kind
+//! record      rows as values
 //! ```
 
 mod aggregate;
@@ -21,6 +23,7 @@ mod exact;
 mod fail;
 mod function;
 mod interval;
+pub mod json;
 mod kind;
 mod math;
 mod now;
@@ -28,6 +31,7 @@ mod numeric;
 mod operators;
 mod ordered;
 mod read_time;
+mod record;
 mod regex;
 mod rewrite;
 mod show_number;
@@ -51,6 +55,7 @@ use kind::{Datum, Kind};
 
 use crate::pgtype::numeric as any_numeric;
 
+pub use record::{ROW_OF_RELATION, is_row};
 pub use rewrite::PostgresMeaning;
 
 /// A numeric without the scale that it shows: what is compared.
@@ -105,9 +110,9 @@ static NAMED: &[Function] = &[
 static AGGREGATES: LazyLock<HashMap<&'static str, Arc<AggregateUDF>>> =
     LazyLock::new(|| aggregate::all().chain(ordered::all()).collect());
 
-/// PostgreSQL's aggregate of this name, if it is one of those that are not the engine's.
-pub fn aggregate_function(name: &str) -> Option<Arc<AggregateUDF>> {
-    AGGREGATES.get(name).cloned()
+/// PostgreSQL's aggregate of this name, if it is one of those that are not the engine's. It shows moments in `zone`.
+pub fn aggregate_function(name: &str, zone: Option<&str>) -> Option<Arc<AggregateUDF>> {
+    AGGREGATES.get(name).cloned().or_else(|| json::aggregate::function(name, zone))
 }
 
 /// The planners of expressions: PostgreSQL's operators, then the engine's own.
@@ -122,5 +127,5 @@ pub fn planners() -> &'static [Arc<dyn ExprPlanner>] {
 
 /// PostgreSQL's function of this name, if it is one of those that are not the engine's.
 pub fn scalar(name: &str) -> Option<Arc<ScalarUDF>> {
-    SCALARS.get(name).cloned()
+    SCALARS.get(name).cloned().or_else(|| json::scalar(name)).or_else(|| record::scalar(name))
 }

@@ -15,7 +15,7 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use super::function::{Function, Udf};
 use super::kind::Kind;
-use super::{arithmetic, casts, text, told_apart};
+use super::{arithmetic, casts, json, text, told_apart};
 use crate::pgtype::numeric as any_numeric;
 use crate::statement::arrays;
 
@@ -60,7 +60,13 @@ pub fn call(function: &'static Function, args: Vec<Expr>) -> Expr {
 pub struct Operators;
 
 impl ExprPlanner for Operators {
-    fn plan_binary_op(&self, expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+    fn plan_binary_op(&self, mut expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+        if let Some(symbol) = json::operators::symbol(&expr.op) {
+            match json::operators::planned(symbol, expr.left, expr.right, schema) {
+                Ok(call) => return call.map(PlannerResult::Planned),
+                Err((left, right)) => expr = RawBinaryExpr { op: expr.op, left: *left, right: *right },
+            }
+        }
         let Some(symbol) = symbol(&expr.op) else { return Ok(PlannerResult::Original(beside_typed(expr, schema))) };
         let RawBinaryExpr { op, left, right } = expr;
         Ok(match planned(symbol, left, right, schema) {
@@ -78,15 +84,23 @@ impl ExprPlanner for Operators {
         Ok(PlannerResult::Original(args))
     }
 
+    /// DISTINCT sorts what is collected (`nodeAgg.c`), and what is in order stays so.
+    fn plan_aggregate(&self, mut expr: RawAggregateExpr) -> Result<PlannerResult<RawAggregateExpr>> {
+        if expr.distinct
+            && expr.order_by.is_empty()
+            && json::aggregate::is_ours(expr.func.name())
+            && let Some(first) = expr.args.first()
+        {
+            expr.order_by = vec![first.clone().sort(true, false)];
+        }
+        told_apart::aggregate(expr).map(PlannerResult::Original)
+    }
+
     fn plan_extract(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
         Ok(match super::scalar("extract") {
             Some(function) => PlannerResult::Planned(Expr::ScalarFunction(ScalarFunction::new_udf(function, args))),
             None => PlannerResult::Original(args),
         })
-    }
-
-    fn plan_aggregate(&self, expr: RawAggregateExpr) -> Result<PlannerResult<RawAggregateExpr>> {
-        told_apart::aggregate(expr).map(PlannerResult::Original)
     }
 
     fn plan_window(&self, expr: RawWindowExpr) -> Result<PlannerResult<RawWindowExpr>> {

@@ -11,7 +11,7 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::config::ConfigOptions;
-use datafusion::logical_expr::expr::{Between, BinaryExpr, Case, Cast, GroupingSet, InList, Like, ScalarFunction};
+use datafusion::logical_expr::expr::{Between, BinaryExpr, Case, Cast, GroupingSet, InList, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
@@ -23,6 +23,7 @@ use super::arithmetic::NEGATION;
 use super::casts;
 use super::dates::INTERVAL_ORDER;
 use super::interval::MICROS_PER_DAY;
+use super::json;
 use super::kind::Kind;
 use super::operators::{call, engine_symbol, planned};
 use crate::pgtype::numeric as any_numeric;
@@ -113,7 +114,7 @@ fn ordered(expr: Expr, schema: &DFSchema) -> Transformed<Expr> {
 
 fn rewrite(expr: Expr, schema: &DFSchema, config: &ConfigOptions) -> Result<Transformed<Expr>> {
     match expr {
-        Expr::Cast(cast) => Ok(rewrite_cast(cast, schema)),
+        Expr::Cast(cast) => rewrite_cast(cast, schema),
         Expr::Negative(inner) => {
             let kind = inner.get_type(schema).ok().as_ref().and_then(Kind::of);
             Ok(match kind {
@@ -132,11 +133,13 @@ fn rewrite(expr: Expr, schema: &DFSchema, config: &ConfigOptions) -> Result<Tran
                 });
             }
             if is_comparison(op) {
-                return compared(*left, op, *right, schema, config);
+                return match json::operators::compared(op, *left, *right, schema) {
+                    Ok(done) => done.map(Transformed::yes),
+                    Err((left, right)) => compared(*left, op, *right, schema, config),
+                };
             }
             Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right })))
         }
-        Expr::Like(like) => Ok(backslash_escaped(like)),
         Expr::Between(between) => between_bounds(between, schema, config),
         Expr::InList(list) => in_list(list, schema, config),
         Expr::Case(case) => Ok(one_type_of_case(case, schema)),
@@ -153,27 +156,40 @@ fn cast_call(expr: Expr, to: &DataType) -> Expr {
     Expr::ScalarFunction(ScalarFunction::new_udf(casts::cast_to(to), vec![expr]))
 }
 
-fn rewrite_cast(cast: Cast, schema: &DFSchema) -> Transformed<Expr> {
-    let Ok(from) = cast.expr.get_type(schema) else { return Transformed::no(Expr::Cast(cast)) };
+fn rewrite_cast(mut cast: Cast, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let Ok((_, source)) = cast.expr.to_field(schema) else { return Ok(Transformed::no(Expr::Cast(cast))) };
+    let mut from = source.data_type().clone();
     let to = cast.field.data_type();
     if let Some(number) = narrow_literal(&cast.expr, to) {
-        return Transformed::yes(number);
+        return Ok(Transformed::yes(number));
+    }
+    if let Some(form) = json::form(&cast.field).filter(|_| to.is_string()) {
+        return Ok(match json::cast::to_json(&source, form)? {
+            json::cast::Meaning::Same => Transformed::no(Expr::Cast(cast)),
+            json::cast::Meaning::Read(function) => Transformed::yes(function.call(vec![*cast.expr])),
+        });
+    }
+    if let Some(number) = json::cast::from_json(&source, &cast.field)? {
+        let text = number.call(vec![*cast.expr]);
+        // a number is a numeric first
+        from = if to == &DataType::Boolean { DataType::Utf8 } else { any_numeric::data_type() };
+        cast.expr = Box::new(if to == &DataType::Boolean { text } else { cast_call(text, &from) });
     }
     // without precision it has the digits that each value has
     if cast.field.name() == NUMERIC && cast.field.metadata().is_empty() {
-        return Transformed::yes(numeric(*cast.expr, &from));
+        return Ok(Transformed::yes(numeric(*cast.expr, &from)));
     }
     // a type that Arrow has none of its own for is read by who knows it
     let declared = !cast.field.metadata().is_empty() && Kind::of(to) != Some(Kind::Text);
     if declared || !casts::is_ours(&from, to) {
-        return Transformed::no(Expr::Cast(cast));
+        return Ok(Transformed::no(Expr::Cast(cast)));
     }
     let inner = cast_call(*cast.expr, to);
     if cast.field.metadata().is_empty() {
-        return Transformed::yes(inner);
+        return Ok(Transformed::yes(inner));
     }
     // what else the type is called stays with the cast
-    Transformed::yes(Expr::Cast(Cast { expr: Box::new(inner), field: cast.field }))
+    Ok(Transformed::yes(Expr::Cast(Cast { expr: Box::new(inner), field: cast.field })))
 }
 
 /// `expr::numeric`.
@@ -200,32 +216,6 @@ fn narrow_literal(expr: &Expr, to: &DataType) -> Option<Expr> {
         _ => return None,
     };
     Some(lit(narrow))
-}
-
-/// LIKE with another escape character than the engine's, over a constant pattern.
-fn backslash_escaped(mut like: Like) -> Transformed<Expr> {
-    let (Some(escape), Expr::Literal(ScalarValue::Utf8(Some(pattern)), _)) = (like.escape_char, like.pattern.as_ref())
-    else {
-        return Transformed::no(Expr::Like(like));
-    };
-    if escape == '\\' {
-        return Transformed::no(Expr::Like(like));
-    }
-    let (mut escaped, mut letters) = (String::new(), pattern.chars());
-    while let Some(letter) = letters.next() {
-        if letter == escape {
-            escaped.push('\\');
-            escaped.extend(letters.next());
-        } else {
-            if letter == '\\' {
-                escaped.push('\\');
-            }
-            escaped.push(letter);
-        }
-    }
-    like.pattern = Box::new(lit(escaped));
-    like.escape_char = None;
-    Transformed::yes(Expr::Like(like))
 }
 
 fn is_comparison(op: Operator) -> bool {

@@ -46,6 +46,7 @@ pub static FUNCTIONS: &[Function] = &[
         "byteacat",
         &[on(&[Bytea, Bytea], Bytea, |a, _| Ok(Datum::owned_bytes([a[0].bytes(), a[1].bytes()].concat())))],
     ),
+    function("like_escape", &[on(&[Text, Text], Text, |a, _| like_escape(a[0].str(), a[1].str()).map(Datum::text))]),
     function(
         "octet_length",
         &[
@@ -340,6 +341,27 @@ fn position<'a>(a: &[Datum<'a>], from: i64, number: i64, end: i64, flags: &str, 
     let range = nth(a, from, number, flags, group)?;
     let characters = |byte: usize| a[0].str()[..byte].chars().count() as i64 + 1;
     Ok(Datum::Int(range.map_or(0, |range| characters(if end == 1 { range.end } else { range.start }))))
+}
+
+/// The pattern as it stands with a backslash for `escape`, which may be empty (PostgreSQL's `do_like_escape`).
+fn like_escape(pattern: &str, escape: &str) -> Result<String> {
+    let mut letters = escape.chars();
+    let escape = letters.next();
+    if letters.next().is_some() {
+        return Err(Error::new(SqlState::INVALID_ESCAPE_SEQUENCE, "invalid escape string")
+            .hint("Escape string must be empty or one character."));
+    }
+    let (mut escaped, mut letters) = (String::with_capacity(pattern.len()), pattern.chars());
+    while let Some(letter) = letters.next() {
+        if Some(letter) == escape {
+            escaped.push('\\');
+            escaped.extend(letters.next());
+        } else {
+            escaped.extend((letter == '\\').then_some('\\'));
+            escaped.push(letter);
+        }
+    }
+    Ok(escaped)
 }
 
 fn unknown_encoding(name: &str) -> Error {

@@ -100,17 +100,13 @@ impl ScalarUDFImpl for CastTo {
     }
 
     fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
-        match arg_types {
-            [own] => Ok(own.clone()),
-            _ => internal_err!("a cast has one argument"),
-        }
+        let [own] = arg_types else { return internal_err!("a cast has one argument") };
+        Ok(own.clone())
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
-        match args.arg_fields {
-            [own] => Ok(FieldRef::clone(own)),
-            _ => internal_err!("a cast has one argument"),
-        }
+        let [own] = args.arg_fields else { return internal_err!("a cast has one argument") };
+        Ok(FieldRef::clone(own))
     }
 
     fn simplify(&self, mut args: Vec<Expr>, _: &SimplifyContext) -> Result<ExprSimplifyResult> {

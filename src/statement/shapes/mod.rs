@@ -3,26 +3,27 @@
 //!
 //! Knows the statement alone: no catalog, no types of columns. Every rewriting holds for all statements of its shape.
 //! * [`aliases`]: every column of a SELECT list has a name of its own.
+//! * [`relations`]: what names of relations stand for.
 //! * [`operators`]: literals' types, OPERATOR(), COLLATE, comparisons of rows, ANY and ALL.
 
 pub mod aliases;
 mod operators;
+pub mod relations;
 
-use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, Distinct, Expr, Fetch, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident,
-    LimitClause, NamedWindowExpr, ObjectName, OrderByExpr, OrderByKind, Query, Select, SelectFlavor, SelectItem,
-    SetExpr, Statement, Table, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut, WildcardAdditionalOptions,
-    WindowFrameBound, WindowSpec, WindowType,
+    CastKind, DataType, Distinct, Expr, Fetch, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr,
+    Ident, LimitClause, NamedWindowExpr, ObjectName, OrderByExpr, OrderByKind, Parens, Query, Select, SelectFlavor,
+    SelectItem, SetExpr, Statement, Table, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut,
+    WildcardAdditionalOptions, WindowFrameBound, WindowSpec, WindowType,
 };
 
-use super::names::fold;
+use self::relations::Relations;
 use crate::error::{Error, Result, SqlState};
 
-pub use operators::ARRAY_OF_SUBQUERY;
+pub use operators::{ARRAY_OF_SUBQUERY, call};
 
 /// Says the statement anew, in place. `text` is what the client sent, for the places of errors.
 ///
@@ -47,8 +48,8 @@ struct Shapes<'a> {
     text: &'a str,
     /// How many queries are around.
     depth: usize,
-    /// The names of the relations in FROM of each SELECT that is around.
-    relations: Vec<BTreeSet<String>>,
+    /// The relations in FROM of each SELECT that is around.
+    relations: Vec<Relations>,
 }
 
 impl VisitorMut for Shapes<'_> {
@@ -62,9 +63,9 @@ impl VisitorMut for Shapes<'_> {
             return ControlFlow::Break(error);
         }
         if let Some(LimitClause::LimitOffset { limit, offset, .. }) = &mut query.limit_clause {
-            limit.iter_mut().for_each(as_it_is);
+            limit.iter_mut().for_each(as_count);
             if let Some(offset) = offset {
-                as_it_is(&mut offset.value);
+                as_count(&mut offset.value);
             }
         }
         if let Some(order_by) = &mut query.order_by
@@ -75,6 +76,7 @@ impl VisitorMut for Shapes<'_> {
             }
         }
         tables_as_selects(&mut query.body);
+        values_of_one_type(&mut query.body);
         let order_by: &mut [OrderByExpr] = match query.order_by.as_mut().map(|order_by| &mut order_by.kind) {
             Some(OrderByKind::Expressions(items)) => items,
             _ => &mut [],
@@ -89,7 +91,9 @@ impl VisitorMut for Shapes<'_> {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Error> {
-        self.relations.push(relations(select));
+        let relations = Relations::of(select);
+        relations.name_wildcards(&mut select.projection);
+        self.relations.push(relations);
         if let GroupByExpr::Expressions(items, _) = &mut select.group_by {
             // `GROUP BY (a, b)` is `GROUP BY a, b`
             *items = std::mem::take(items).into_iter().flat_map(entries).collect();
@@ -144,48 +148,14 @@ impl VisitorMut for Shapes<'_> {
         {
             mark_frame(window, false);
         }
-        if let Some(column) = column_of_relation(expr, &self.relations) {
-            *expr = column;
+        if let Some(meant) = relations::meant(expr, &self.relations) {
+            *expr = meant;
         }
         match operators::rewrite(expr, self.text) {
             Ok(()) => ControlFlow::Continue(()),
             Err(error) => ControlFlow::Break(error),
         }
     }
-}
-
-/// The names under which a SELECT knows what it reads from.
-fn relations(select: &Select) -> BTreeSet<String> {
-    let factors = select
-        .from
-        .iter()
-        .flat_map(|from| std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation)));
-    let name = |factor: &TableFactor| match factor {
-        TableFactor::Table { alias: None, name, .. } => name.0.last().and_then(|part| part.as_ident()).map(fold),
-        TableFactor::Table { alias: Some(alias), .. }
-        | TableFactor::Derived { alias: Some(alias), .. }
-        | TableFactor::Function { alias: Some(alias), .. }
-        | TableFactor::UNNEST { alias: Some(alias), .. }
-        | TableFactor::NestedJoin { alias: Some(alias), .. } => Some(fold(&alias.name)),
-        _ => None,
-    };
-    factors.filter_map(name).collect()
-}
-
-/// `(t).a` is `t.a` where `t` is a relation.
-fn column_of_relation(expr: &Expr, relations: &[BTreeSet<String>]) -> Option<Expr> {
-    let Expr::CompoundFieldAccess { root, access_chain } = expr else { return None };
-    let Expr::Nested(root) = root.as_ref() else { return None };
-    let (Expr::Identifier(relation), [AccessExpr::Dot(Expr::Identifier(column))]) =
-        (root.as_ref(), access_chain.as_slice())
-    else {
-        return None;
-    };
-    let known = fold(relation);
-    relations
-        .iter()
-        .any(|names| names.contains(&known))
-        .then(|| Expr::CompoundIdentifier(vec![relation.clone(), column.clone()]))
 }
 
 /// The entries of a row, or what is none by itself.
@@ -199,6 +169,18 @@ fn entries(item: Expr) -> Vec<Expr> {
 /// A number that the planner takes as it stands: a position, a limit. [`operators`] leaves it alone.
 fn as_it_is(expr: &mut Expr) {
     mark(expr, true);
+}
+
+/// A number of rows; a parameter is a `bigint` there (`transformLimitClause`).
+fn as_count(expr: &mut Expr) {
+    as_it_is(expr);
+    if let Expr::Value(value) = expr
+        && matches!(value.value, Value::Placeholder(_))
+    {
+        let parameter = Box::new(expr.clone());
+        let data_type = DataType::BigInt(None);
+        *expr = Expr::Cast { kind: CastKind::DoubleColon, expr: parameter, data_type, array: false, format: None };
+    }
 }
 
 fn mark(expr: &mut Expr, as_it_is: bool) {
@@ -286,6 +268,42 @@ fn tables_as_selects(body: &mut SetExpr) {
     }
 }
 
+/// In VALUES, a literal without a type is of the type that another row's value is cast to (PostgreSQL 15, 10.5 "UNION, CASE,
+/// and Related Constructs"). The engine's planner sees to it for types that Arrow has, which are left alone.
+fn values_of_one_type(body: &mut SetExpr) {
+    let rows = match body {
+        SetExpr::SetOperation { left, right, .. } => {
+            values_of_one_type(left);
+            return values_of_one_type(right);
+        }
+        SetExpr::Values(values) => &mut values.rows,
+        _ => return,
+    };
+    let types = |rows: &[Parens<Vec<Expr>>], column: usize| {
+        let cast = |row: &Parens<Vec<Expr>>| match row.content.get(column) {
+            Some(Expr::Cast { data_type, array: false, format: None, .. }) => match data_type {
+                DataType::JSON | DataType::JSONB | DataType::Uuid | DataType::Regclass => Some(data_type.clone()),
+                DataType::Custom(_, modifiers) if modifiers.is_empty() => Some(data_type.clone()),
+                _ => None,
+            },
+            _ => None,
+        };
+        let mut types = rows.iter().filter_map(cast);
+        let first = types.next()?;
+        types.all(|other| other == first).then_some(first)
+    };
+    for column in 0..rows.first().map_or(0, |row| row.content.len()) {
+        let Some(data_type) = types(rows, column) else { continue };
+        for value in rows.iter_mut().filter_map(|row| row.content.get_mut(column)) {
+            if let Expr::Value(literal) = value
+                && matches!(literal.value, Value::SingleQuotedString(_) | Value::Null)
+            {
+                *value = operators::cast(value.clone(), data_type.clone());
+            }
+        }
+    }
+}
+
 /// The planner looks for a function in FROM by the first part of its name.
 fn functions_by_their_names(factor: &mut TableFactor) {
     if let TableFactor::Table { name, args: Some(_), .. } = factor
@@ -364,6 +382,7 @@ mod tests {
             ("SELECT x FROM t OFFSET 2 FETCH NEXT ROW ONLY", "SELECT x FROM t LIMIT 1L OFFSET 2L"),
             ("SELECT (t).a FROM s.t", "SELECT t.a AS \"a\" FROM s.t"),
             ("SELECT * FROM pg_catalog.f(x)", "SELECT * FROM f(x)"),
+            ("VALUES (NULL, 1), ('{}'::jsonb, 2)", "VALUES (NULL::JSONB, 1::INT4), ('{}'::JSONB, 2::INT4)"),
             ("SELECT count(1) FROM t GROUP BY 2", "SELECT count(1L) AS \"count\" FROM t GROUP BY 2L"),
         ] {
             assert_eq!(said(sql), expected, "{sql}");

@@ -3,7 +3,7 @@
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query, Select, SelectItem, SetExpr, Subscript,
-    TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value,
+    TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value, ValueWithSpan,
 };
 
 use super::{aliases, all_of, query_of};
@@ -68,6 +68,9 @@ pub fn rewrite(expr: &mut Expr, text: &str) -> Result<()> {
                 *expr = quantified_call(&op, all, left, &array)?;
             }
         }
+        Expr::Like { escape_char, pattern, .. } | Expr::ILike { escape_char, pattern, .. } => {
+            escaped_by_backslash(escape_char, pattern);
+        }
         Expr::SimilarTo { negated, expr: left, pattern, escape_char } => {
             let mut arguments = vec![pattern.as_ref().clone()];
             arguments.extend(escape_char.take().map(Expr::Value));
@@ -127,7 +130,7 @@ pub fn call(name: &str, arguments: Vec<Expr>) -> Expr {
     })
 }
 
-fn cast(expr: Expr, data_type: DataType) -> Expr {
+pub fn cast(expr: Expr, data_type: DataType) -> Expr {
     Expr::Cast { kind: CastKind::DoubleColon, expr: Box::new(expr), data_type, array: false, format: None }
 }
 
@@ -186,6 +189,19 @@ fn row(expr: &Expr) -> Option<Vec<Expr>> {
         _ => None,
     };
     list.args.iter().map(value).collect()
+}
+
+/// `LIKE pattern ESCAPE '/'` is `LIKE like_escape(pattern, '/')`.
+fn escaped_by_backslash(escape: &mut Option<ValueWithSpan>, pattern: &mut Expr) {
+    let Some(character) = escape.take() else { return };
+    if matches!(&character.value, Value::SingleQuotedString(own) if own == "\\") {
+        return;
+    }
+    let mut own = std::mem::replace(pattern, Expr::Value(Value::Null.into()));
+    if matches!(&own, Expr::Value(ValueWithSpan { value: Value::Placeholder(_), .. })) {
+        own = cast(own, DataType::Text);
+    }
+    *pattern = call("like_escape", vec![own, Expr::Value(character)]);
 }
 
 /// `OPERATOR(pg_catalog.=)` is `=`.

@@ -267,7 +267,8 @@ pub(in crate::statement) mod tests {
             facts: SessionFacts {
                 pid: 1,
                 database: Arc::from("mesh"),
-                client_address: std::net::Ipv4Addr::LOCALHOST.into(),
+                client: (std::net::Ipv4Addr::LOCALHOST, 50_000).into(),
+                server: (std::net::Ipv4Addr::LOCALHOST, 5432).into(),
                 session_id: Arc::from("session"),
             },
         }

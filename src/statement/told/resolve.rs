@@ -20,6 +20,7 @@ use crate::pgtype::common::compared_type;
 use crate::pgtype::{self, oid};
 use crate::statement::functions::call::is_text;
 use crate::statement::functions::{reg, types};
+use crate::statement::postgres::{is_row, json};
 use crate::statement::{arrays, quantified};
 
 /// Functions whose arguments are brought to one type.
@@ -99,6 +100,14 @@ impl Teller<'_> {
                 }
                 Expr::Case(case)
             }
+            Expr::ScalarFunction(mut call) if json::takes_any(call.name()) || is_row(call.name()) => {
+                self.named(&mut call.args, scope);
+                Expr::ScalarFunction(call)
+            }
+            Expr::AggregateFunction(mut call) if json::takes_any(call.func.name()) => {
+                self.named(&mut call.params.args, scope);
+                Expr::AggregateFunction(call)
+            }
             Expr::ScalarFunction(call) => Expr::ScalarFunction(self.function(call, scope)),
             other => return Ok(Transformed::no(other)),
         }))
@@ -135,6 +144,15 @@ impl Teller<'_> {
             parameter_of(array, Told::of(compared_type(element), -1).array());
         }
         call
+    }
+
+    /// In JSON and in records objects are their names.
+    fn named(&self, values: &mut [Expr], scope: &Scope<'_>) {
+        for value in values {
+            if let Some(kind) = scope.told(value).type_oid().and_then(reg::Reg::of_type) {
+                *value = reg::reg_out(kind, self.context).call(vec![std::mem::take(value)]);
+            }
+        }
     }
 
     /// What values are brought to that have no type themselves.
@@ -176,7 +194,11 @@ fn concerns(expr: &Expr) -> bool {
         | Expr::Placeholder(_)
         | Expr::Case(_) => true,
         Expr::Cast(cast) => is_text(cast.field.data_type()) || Told::of_field(&cast.field).object().is_some(),
-        Expr::ScalarFunction(call) => call.func.name() == types::TYPE_OF || ONE_TYPE.contains(&call.func.name()),
+        Expr::ScalarFunction(call) => {
+            let name = call.func.name();
+            name == types::TYPE_OF || ONE_TYPE.contains(&name) || json::takes_any(name) || is_row(name)
+        }
+        Expr::AggregateFunction(call) => json::takes_any(call.func.name()),
         _ => false,
     }
 }

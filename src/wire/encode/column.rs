@@ -20,6 +20,7 @@ use datafusion::arrow::datatypes::{
 
 use super::json::{self, Map, Struct};
 use super::lists::{Extents, Lists};
+use super::record::Record;
 use super::temporal::{self, Interval, Style};
 use super::variant::Variants;
 use super::{EncodeOptions, date_style, declared, interval_style, number, numeric};
@@ -79,6 +80,7 @@ pub(super) enum Data<'a> {
     FixedBinary(&'a FixedSizeBinaryArray),
     Lists(Lists<'a>),
     Struct(Struct<'a>),
+    Record(Record<'a>),
     Map(Map<'a>),
     Variant(Variants<'a>),
     /// An integer whose field declares a type of 32 bits without a sign, a string whose field declares one that is no
@@ -135,6 +137,11 @@ impl<'a> Column<'a> {
     pub(super) fn new(field: &Field, array: &'a ArrayRef) -> Result<Self> {
         if let Some(data) = object(field, array)? {
             return Ok(Self { nulls: array.nulls(), data });
+        }
+        if let (DataType::Struct(fields), Some(values)) = (field.data_type(), array.as_struct_opt())
+            && pgtype::pg_type(field).oid == oid::RECORD
+        {
+            return Ok(Self { nulls: array.nulls(), data: Data::Record(Record::new(fields, values)?) });
         }
         let data = match (field.data_type(), array.data_type()) {
             _ if pgtype::is_variant(field) => variant(array)?,
@@ -230,6 +237,7 @@ impl<'a> Column<'a> {
             Data::Struct(_) | Data::Map(_) | Data::Variant(_) => json::value(self, row, options, out)?,
             Data::Oid(inner) | Data::Char(inner) | Data::Declared(_, inner) => inner.text(row, options, out)?,
             Data::Object(_, names) => names.text(row, options, out)?,
+            Data::Record(record) => record.text(row, options, out)?,
             Data::Vector(lists) => lists.vector_text(row, options, out)?,
             Data::Indirect(..) => {
                 let (column, row) = self.resolve(row);
@@ -285,6 +293,7 @@ impl<'a> Column<'a> {
                 json::value(self, row, options, out)?;
             }
             Data::Oid(inner) | Data::Object(inner, _) => out.put_u32(inner.oid(row)?),
+            Data::Record(record) => record.binary(row, options, out)?,
             Data::Declared(type_oid, inner) => {
                 let mut text = BytesMut::new();
                 inner.text(row, options, &mut text)?;

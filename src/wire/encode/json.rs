@@ -1,7 +1,6 @@
 //! Structs and maps as `jsonb` prints them, and every Arrow value inside them as `to_jsonb` would.
 //!
-//! It owns key order (length, then bytes), duplicate keys (the last one wins), spacing and escapes (`jsonb.c`,
-//! `json.c`). It refuses to know variants' bytes.
+//! It owns duplicate keys (the last one wins) and spacing (`jsonb.c`, `json.c`). It refuses to know variants' bytes.
 
 use bytes::{BufMut as _, BytesMut};
 use datafusion::arrow::array::{MapArray, StructArray};
@@ -11,6 +10,7 @@ use super::column::{self, Column, Data};
 use super::temporal::{self, Style};
 use super::{EncodeOptions, number};
 use crate::error::Result;
+use crate::pgtype::show::json::{order, string};
 
 /// A struct array with its fields in `jsonb`'s order.
 pub(super) struct Struct<'a> {
@@ -171,6 +171,20 @@ pub(super) fn value(column: &Column<'_>, row: usize, options: &EncodeOptions, ou
             out.put_u8(b']');
         }
         Data::Struct(members) => members.write(row, options, out)?,
+        Data::Record(record) => {
+            let start = out.len();
+            out.put_u8(b'{');
+            for (position, member) in record.members().iter().enumerate() {
+                if position > 0 {
+                    out.extend_from_slice(b", ");
+                }
+                string(member.name.as_bytes(), out);
+                out.extend_from_slice(b": ");
+                nullable(&member.values, row, options, out)?;
+                super::check_size(out.len() - start)?;
+            }
+            out.put_u8(b'}');
+        }
         Data::Map(entries) => entries.write(row, options, out)?,
         Data::Variant(variants) => variants.write(row, options, out)?,
         Data::Oid(inner) | Data::Char(inner) | Data::Declared(_, inner) | Data::Object(_, inner) => {
@@ -182,33 +196,6 @@ pub(super) fn value(column: &Column<'_>, row: usize, options: &EncodeOptions, ou
         }
     }
     Ok(())
-}
-
-/// A string with the escapes of `escape_json`.
-pub(super) fn string(text: &[u8], out: &mut BytesMut) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    out.put_u8(b'"');
-    let mut rest = text;
-    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..=0x1f)) {
-        out.extend_from_slice(&rest[..at]);
-        match rest[at] {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            0x08 => out.extend_from_slice(b"\\b"),
-            0x0c => out.extend_from_slice(b"\\f"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            control => {
-                out.extend_from_slice(b"\\u00");
-                out.put_u8(HEX[usize::from(control >> 4)]);
-                out.put_u8(HEX[usize::from(control & 15)]);
-            }
-        }
-        rest = &rest[at + 1..];
-    }
-    out.extend_from_slice(rest);
-    out.put_u8(b'"');
 }
 
 /// `to_jsonb` of a bytea: its text form as a string.
@@ -248,21 +235,9 @@ fn key(column: &Column<'_>, row: usize, options: &EncodeOptions, out: &mut Bytes
     }
 }
 
-/// `jsonb` orders keys by length, then by bytes (`lengthCompareJsonbString`).
-fn order(a: &[u8], b: &[u8]) -> std::cmp::Ordering {
-    a.len().cmp(&b.len()).then_with(|| a.cmp(b))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn strings_escape_what_json_forbids() {
-        let mut out = BytesMut::new();
-        string("a\"\\\u{8}\u{c}\n\r\t\u{1}\u{1f}\u{7f}é/".as_bytes(), &mut out);
-        assert_eq!(out, "\"a\\\"\\\\\\b\\f\\n\\r\\t\\u0001\\u001f\u{7f}é/\"".as_bytes());
-    }
 
     #[test]
     fn objects_sort_by_length_and_the_last_duplicate_wins() {

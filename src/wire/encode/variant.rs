@@ -14,6 +14,7 @@ use super::column::{self, Column, Data};
 use super::temporal::{self, Style};
 use super::{EncodeOptions, json, number, numeric};
 use crate::error::{Error, Result, SqlState};
+use crate::pgtype::show::json::string;
 
 /// The only version of the metadata.
 const VERSION: u8 = 1;
@@ -107,7 +108,7 @@ impl Writer<'_> {
         match header & 3 {
             0 => self.primitive(type_header, rest, out),
             1 => {
-                json::string(text(slice_between(rest, 0, usize::from(type_header))?)?, out);
+                string(text(slice_between(rest, 0, usize::from(type_header))?)?, out);
                 Ok(())
             }
             2 => self.object(type_header, rest, depth, out),
@@ -167,8 +168,8 @@ impl Writer<'_> {
             13 => self.moment(bytes, TimeUnit::Microsecond, false, out)?,
             14 => number::float_json(f32::from_le_bytes(fixed(bytes)?), self.options.extra_float_digits, out),
             // JSON has no bytes; the specification's conversion to JSON is base64
-            15 => json::string(STANDARD.encode(counted(bytes)?).as_bytes(), out),
-            16 => json::string(text(counted(bytes)?)?, out),
+            15 => string(STANDARD.encode(counted(bytes)?).as_bytes(), out),
+            16 => string(text(counted(bytes)?)?, out),
             17 => quoted(out, |out| temporal::time_text(i64::from_le_bytes(fixed(bytes)?), out))?,
             18 => self.moment(bytes, TimeUnit::Nanosecond, true, out)?,
             19 => self.moment(bytes, TimeUnit::Nanosecond, false, out)?,
