@@ -91,7 +91,10 @@ async fn a_plain_cursor_goes_back_over_what_is_little() {
     client.query("move 190000 c").await;
     assert_eq!(client.query("fetch prior c").await[0], "Error 55000 cursor can only scan forward");
     client
-        .query("rollback; begin; declare c scroll cursor for select value from generate_series(1, 200000) as g (value)")
+        .query(
+            "rollback; begin;
+             declare c scroll cursor for select value from generate_series(1, 200000) as g (value) order by value",
+        )
         .await;
     client.query("move 190000 c").await;
     assert_eq!(client.rows("fetch prior c").await, ["189999"]);
