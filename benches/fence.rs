@@ -15,7 +15,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use datafusion::catalog::TableProvider;
+use datafusion::catalog::{
+    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
+    TableProvider,
+};
+use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
@@ -91,7 +95,14 @@ struct World {
 
 impl World {
     fn context(&self, provider: Arc<dyn TableProvider>) -> SessionContext {
-        let context = SessionContext::new_with_state(self.engine.base().as_ref().clone());
+        // the engine's states share their list of catalogs, and each side has a table of that name
+        let (catalogs, catalog) = (MemoryCatalogProviderList::new(), MemoryCatalogProvider::new());
+        catalog.register_schema("public", Arc::new(MemorySchemaProvider::new())).unwrap();
+        catalogs.register_catalog("datafusion".to_owned(), Arc::new(catalog));
+        let state = SessionStateBuilder::new_from_existing(self.engine.base().as_ref().clone())
+            .with_catalog_list(Arc::new(catalogs))
+            .build();
+        let context = SessionContext::new_with_state(state);
         context.register_table("orders", provider).unwrap();
         context
     }
