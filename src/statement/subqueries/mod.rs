@@ -48,6 +48,7 @@ pub struct Subqueries;
 
 impl AnalyzerRule for Subqueries {
     fn analyze(&self, plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
+        crate::apply::begin_plan();
         rewrite(plan, config)
     }
 
@@ -57,10 +58,34 @@ impl AnalyzerRule for Subqueries {
 }
 
 fn rewrite(plan: LogicalPlan, config: &ConfigOptions) -> Result<LogicalPlan> {
-    plan.transform_up(|node| rewrite_node(node, config)).data()
+    let plan = plan.transform_up(|node| rewrite_node(node, config)).data()?;
+    if crate::apply::lateral(&plan).is_some() { without_marks(plan) } else { Ok(plan) }
+}
+
+/// A relation that refers outside its query and stands beside no other is a plan like any: what it refers to is further
+/// out. Below an alias it is not known yet what it stands beside.
+fn without_lonely_marks(node: LogicalPlan) -> Result<LogicalPlan> {
+    if !node.inputs().into_iter().any(|input| crate::apply::lateral(input).is_some()) {
+        return Ok(node);
+    }
+    let unmarked = |child: LogicalPlan| {
+        if crate::apply::lateral(&child).is_some() {
+            return without_marks(child).map(Transformed::yes);
+        }
+        Ok(Transformed::no(child))
+    };
+    match node {
+        LogicalPlan::Join(join) if crate::apply::lateral(&join.left).is_some() => {
+            let left = Arc::new(without_marks(join.left.as_ref().clone())?);
+            Ok(LogicalPlan::Join(Join { left, ..join }))
+        }
+        LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Join(_) => Ok(node),
+        other => other.map_children(unmarked).data(),
+    }
 }
 
 fn rewrite_node(node: LogicalPlan, config: &ConfigOptions) -> Result<Transformed<LogicalPlan>> {
+    let node = without_lonely_marks(node)?;
     if let LogicalPlan::Join(join) = &node
         && crate::apply::lateral(&join.right).is_some()
     {
