@@ -24,7 +24,7 @@ use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner};
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::utils::{conjunction, disjunction, split_conjunction_owned};
+use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{
     AggregateUDF, Expr, ExprSchemable, HigherOrderUDF, Operator, ScalarUDF, TableSource, WindowUDF, lit,
 };
@@ -91,28 +91,6 @@ fn is_one_of<'v>(column: &str, field: &Field, values: impl Iterator<Item = &'v s
     Ok(Expr::InList(InList::new(Box::new(column_expr(column)), values, false)))
 }
 
-/// Whether one of the rules admits the row; no rule admits none. What every rule asks for is asked once, since policies of
-/// one mesh often differ in a part alone.
-fn any_of(rules: Vec<Expr>) -> Expr {
-    let mut rules: Vec<Vec<Expr>> = rules.into_iter().map(split_conjunction_owned).collect();
-    let Some((first, others)) = rules.split_first() else { return lit(false) };
-    let is_common = |part: &&Expr| others.iter().all(|rule| rule.contains(part));
-    let common: Vec<Expr> = first.iter().filter(is_common).cloned().collect();
-    let mut rests = Vec::with_capacity(rules.len());
-    for rule in &mut rules {
-        rule.retain(|part| !common.contains(part));
-        let Some(rest) = conjunction(std::mem::take(rule)) else {
-            // this one asks for nothing else
-            rests.clear();
-            break;
-        };
-        if !rests.contains(&rest) {
-            rests.push(rest);
-        }
-    }
-    conjunction(common.into_iter().chain(disjunction(rests))).unwrap_or_else(|| lit(true))
-}
-
 /// What an expression is for decides what it may call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Purpose {
@@ -176,7 +154,13 @@ impl<'a> Compiler<'a> {
         match rule {
             RowRule::DomainColumn { column } => self.domain_column(column),
             RowRule::Filter { text } => self.filter(text).map_err(|why| format!("row filter {text:?}: {why}")),
-            RowRule::AnyOf(rules) => Ok(any_of(rules.iter().map(|rule| self.rule(rule)).collect::<Result<_, _>>()?)),
+            RowRule::AnyOf(rules) => {
+                let mut any = lit(false);
+                for rule in rules {
+                    any = any.or(self.rule(rule)?);
+                }
+                Ok(any)
+            }
         }
     }
 
@@ -587,21 +571,6 @@ mod tests {
             Field::new("amount", DataType::Decimal128(10, 2), true),
             Field::new("Odd Name", DataType::Utf8, true),
         ]))
-    }
-
-    #[test]
-    fn what_every_rule_asks_for_is_asked_once() {
-        use datafusion::prelude::col;
-        let eu = || col("region").eq(lit("EU"));
-        let x = |value: i32| col("x").eq(lit(value));
-        assert_eq!(any_of(vec![]), lit(false));
-        assert_eq!(any_of(vec![x(1)]), x(1));
-        assert_eq!(any_of(vec![x(1), x(2)]), x(1).or(x(2)));
-        assert_eq!(any_of(vec![x(1), x(2), x(1)]), x(1).or(x(2)));
-        assert_eq!(any_of(vec![eu().and(x(1)), eu().and(x(2))]), eu().and(x(1).or(x(2))));
-        assert_eq!(any_of(vec![x(1).and(eu()), eu()]), eu());
-        assert_eq!(any_of(vec![eu(), eu()]), eu());
-        assert_eq!(any_of(vec![lit(false), x(1)]), lit(false).or(x(1)));
     }
 
     /// Three rows: (1, 'EU', 5.00, 'sales'), (2, 'US', 20.00, 'hr'), (NULL, NULL, NULL, NULL).

@@ -90,7 +90,7 @@ const NO_TYPMOD: i32 = -1;
 /// PostgreSQL keeps a numeric's scale in eleven bits (`numeric.c`, `make_numeric_typmod`).
 const SCALE_MASK: i32 = 0x7ff;
 /// `VARHDRSZ`, which PostgreSQL adds to every numeric typmod.
-const TYPMOD_HEADER: i32 = 4;
+pub const TYPMOD_HEADER: i32 = 4;
 /// The column of a relation that a column of a result is nothing but.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {

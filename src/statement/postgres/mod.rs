@@ -56,7 +56,7 @@ use kind::{Datum, Kind};
 use crate::pgtype::numeric as any_numeric;
 
 pub use record::{ROW_OF_RELATION, is_row};
-pub use rewrite::PostgresMeaning;
+pub use rewrite::{PostgresMeaning, is_comparison};
 
 /// A numeric without the scale that it shows: what is compared.
 static NUMERIC_VALUE: Function = function::function(

@@ -218,7 +218,8 @@ fn narrow_literal(expr: &Expr, to: &DataType) -> Option<Expr> {
     Some(lit(narrow))
 }
 
-fn is_comparison(op: Operator) -> bool {
+/// Whether an operator compares two values of one type.
+pub fn is_comparison(op: Operator) -> bool {
     matches!(
         op,
         Operator::Eq

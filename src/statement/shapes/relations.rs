@@ -6,21 +6,22 @@
 use std::collections::BTreeMap;
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, CastKind, DataType, Expr, Ident, ObjectName, Select, SelectItem, SelectItemQualifiedWildcardKind,
-    TableFactor, Value,
+    AccessExpr, CastKind, DataType, Expr, Ident, JoinOperator, ObjectName, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, TableFactor, TableWithJoins, Value,
 };
 
 use super::super::names::fold;
 
-/// The schema that names beginning with `pg_` are found in.
+/// The schema whose relations have system columns here.
 const PG_CATALOG: &str = "pg_catalog";
 
 /// What stands behind a name in FROM.
 enum Relation {
-    /// A table or view by its own name, with or without an alias.
+    /// A table or view by its own name, with or without an alias; whether an outer join may leave its columns NULL.
     Table {
         name: ObjectName,
         aliased: bool,
+        outer: bool,
     },
     Other,
 }
@@ -30,17 +31,13 @@ pub struct Relations(BTreeMap<String, Relation>);
 
 impl Relations {
     pub fn of(select: &Select) -> Self {
-        let factors = select
-            .from
-            .iter()
-            .flat_map(|from| std::iter::once(&from.relation).chain(from.joins.iter().map(|join| &join.relation)));
-        let named = |factor: &TableFactor| match factor {
+        let named = |(factor, outer): (&TableFactor, bool)| match factor {
             TableFactor::Table { alias, name, args: None, .. } => {
                 let known = match alias {
                     Some(alias) => fold(&alias.name),
                     None => fold(name.0.last()?.as_ident()?),
                 };
-                Some((known, Relation::Table { name: name.clone(), aliased: alias.is_some() }))
+                Some((known, Relation::Table { name: name.clone(), aliased: alias.is_some(), outer }))
             }
             TableFactor::Table { alias: None, name, .. } => Some((fold(name.0.last()?.as_ident()?), Relation::Other)),
             TableFactor::Table { alias: Some(alias), .. }
@@ -50,7 +47,7 @@ impl Relations {
             | TableFactor::NestedJoin { alias: Some(alias), .. } => Some((fold(&alias.name), Relation::Other)),
             _ => None,
         };
-        Self(factors.filter_map(named).collect())
+        Self(select.from.iter().flat_map(joined).filter_map(named).collect())
     }
 
     /// Whether one of them is known under this name, folded.
@@ -66,7 +63,7 @@ impl Relations {
             };
             let [only] = asked.0.as_slice() else { continue };
             let known = only.as_ident().and_then(|only| self.0.get(&fold(only)));
-            if let Some(Relation::Table { name, aliased: false }) = known {
+            if let Some(Relation::Table { name, aliased: false, .. }) = known {
                 *asked = name.clone();
             }
         }
@@ -94,20 +91,36 @@ pub fn meant(expr: &Expr, around: &[Relations]) -> Option<Expr> {
         Expr::CompoundIdentifier(parts) => {
             let [relation, column] = parts.as_slice() else { return None };
             match find(relation)? {
-                Relation::Table { name, .. } => system_column(&catalog_relation(name)?, &fold(column)),
-                Relation::Other => None,
+                Relation::Table { name, outer: false, .. } => system_column(&catalog_relation(name)?, &fold(column)),
+                // NULL where there is no row, which no constant is
+                Relation::Table { outer: true, .. } | Relation::Other => None,
             }
         }
         _ => None,
     }
 }
 
-/// The name of a relation of PostgreSQL's catalog.
+/// The relations of an entry in FROM, and whether an outer join may leave them without a row.
+fn joined(from: &TableWithJoins) -> Vec<(&TableFactor, bool)> {
+    let mut found = vec![(&from.relation, false)];
+    for join in &from.joins {
+        let (before, own) = match &join.join_operator {
+            JoinOperator::Left(_) | JoinOperator::LeftOuter(_) | JoinOperator::OuterApply => (false, true),
+            JoinOperator::Right(_) | JoinOperator::RightOuter(_) => (true, false),
+            JoinOperator::FullOuter(_) => (true, true),
+            _ => (false, false),
+        };
+        found.iter_mut().for_each(|(_, outer)| *outer |= before);
+        found.push((&join.relation, own));
+    }
+    found
+}
+
+/// The name of a relation of PostgreSQL's catalog. Without its schema it could be anybody's.
 fn catalog_relation(name: &ObjectName) -> Option<String> {
     let parts: Vec<String> = name.0.iter().map(|part| part.as_ident().map(fold)).collect::<Option<_>>()?;
     match parts.as_slice() {
         [.., schema, table] if schema == PG_CATALOG => Some(table.clone()),
-        [table] if table.starts_with("pg_") => Some(table.clone()),
         _ => None,
     }
 }

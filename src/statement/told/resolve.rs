@@ -20,7 +20,7 @@ use crate::pgtype::common::compared_type;
 use crate::pgtype::{self, oid};
 use crate::statement::functions::call::is_text;
 use crate::statement::functions::{reg, types};
-use crate::statement::postgres::{is_row, json};
+use crate::statement::postgres::{is_comparison, is_row, json};
 use crate::statement::{arrays, quantified};
 
 /// Functions whose arguments are brought to one type.
@@ -232,20 +232,6 @@ impl Common {
 
 fn has_no_type(value: &Expr) -> bool {
     is_parameter(value) || matches!(value, Expr::Literal(ScalarValue::Utf8(Some(_)), None))
-}
-
-fn is_comparison(op: Operator) -> bool {
-    matches!(
-        op,
-        Operator::Eq
-            | Operator::NotEq
-            | Operator::Lt
-            | Operator::LtEq
-            | Operator::Gt
-            | Operator::GtEq
-            | Operator::IsDistinctFrom
-            | Operator::IsNotDistinctFrom
-    )
 }
 
 fn is_pattern(op: Operator) -> bool {

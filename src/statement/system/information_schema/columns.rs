@@ -7,7 +7,7 @@ use datafusion::arrow::array::RecordBatch;
 use super::tables::{own, readable, rights, schema_of};
 use super::{NO, SCHEMA, filled};
 use crate::error::Result;
-use crate::pgtype::{PgType, element_oid, known, oid};
+use crate::pgtype::{PgType, TYPMOD_HEADER, element_oid, known, oid};
 use crate::statement::context::Context;
 use crate::statement::system::objects::Part;
 use crate::statement::system::pg_catalog;
@@ -15,8 +15,6 @@ use crate::statement::system::pg_catalog::facts::Cells;
 
 /// The most bytes that a text may have, as PostgreSQL says it.
 const TEXT_BYTES_MAX: i32 = 1 << 30;
-/// `VARHDRSZ`, which is in the typmods of texts and numbers.
-const TYPMOD_HEADER: i32 = 4;
 /// Bytes of a character at most.
 const CHARACTER_BYTES_MAX: i32 = 4;
 
