@@ -294,7 +294,9 @@ fn named(field: &Field, type_oid: u32, typmod: i32) -> Field {
     let metadata = found.metadata_mut();
     metadata.remove(PG_TYPE_KEY);
     metadata.remove(PG_TYPMOD_KEY);
-    if scalar_oid(field.data_type()) != type_oid
+    // a decimal has a precision by itself, unless it is said to have none
+    let has_none = type_oid == oid::NUMERIC && typmod == NO_TYPMOD;
+    if (scalar_oid(field.data_type()) != type_oid || has_none)
         && let Some(known) = known::by_oid(type_oid)
     {
         metadata.insert(PG_TYPE_KEY.to_owned(), known.name.to_owned());

@@ -2,7 +2,8 @@
 //! name, `case`, a cast's type, and `?column?` for everything else.
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, Expr, Ident, Query, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Statement, Value,
+    AccessExpr, Expr, Ident, Query, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Statement, TrimWhereField,
+    Value,
 };
 
 use super::shapes::aliases::all_shown;
@@ -64,52 +65,60 @@ fn item_name(item: &SelectItem) -> Option<String> {
 
 /// What PostgreSQL calls a column that the statement does not name; `None` is `?column?`.
 pub fn expr_name(expr: &Expr) -> Option<String> {
+    figured(expr).map(|(name, _)| name)
+}
+
+/// The name, and whether a cast or a CASE around leaves it as it is (`FigureColnameInternal`).
+fn figured(expr: &Expr) -> Option<(String, bool)> {
+    let strong = |name: &str| Some((name.to_owned(), true));
     match expr {
-        Expr::Identifier(ident) => Some(fold(ident)),
-        Expr::CompoundIdentifier(parts) => parts.last().map(fold),
+        Expr::Identifier(ident) => Some((fold(ident), true)),
+        Expr::CompoundIdentifier(parts) => parts.last().map(|part| (fold(part), true)),
         // a schema-qualified call goes by the last part of its name
-        Expr::Function(function) => function.name.0.last().and_then(|part| part.as_ident()).map(fold),
-        Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => expr_name(inner),
-        Expr::Cast { expr, data_type, .. } => expr_name(expr).or_else(|| Some(type_name(&data_type.to_string()))),
-        Expr::Case { else_result, .. } => {
-            else_result.as_deref().and_then(strong_name).or_else(|| Some("case".to_owned()))
+        Expr::Function(function) => {
+            function.name.0.last().and_then(|part| part.as_ident()).map(|name| (fold(name), true))
         }
-        Expr::Extract { .. } => Some("extract".to_owned()),
-        Expr::Position { .. } => Some("position".to_owned()),
-        Expr::Substring { .. } => Some("substring".to_owned()),
-        Expr::Trim { .. } => Some("btrim".to_owned()),
-        Expr::Ceil { .. } => Some("ceil".to_owned()),
-        Expr::Floor { .. } => Some("floor".to_owned()),
-        Expr::Overlay { .. } => Some("overlay".to_owned()),
-        Expr::Exists { .. } => Some("exists".to_owned()),
-        Expr::Array(_) => Some("array".to_owned()),
-        Expr::Tuple(_) => Some("row".to_owned()),
-        Expr::Interval(_) => Some("interval".to_owned()),
-        Expr::TypedString(typed) => Some(type_name(&typed.data_type.to_string())),
-        Expr::Value(value) if matches!(value.value, Value::Boolean(_)) => Some("bool".to_owned()),
+        Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => figured(inner),
+        Expr::Cast { expr, data_type, .. } => {
+            figured(expr).filter(|(_, strong)| *strong).or_else(|| Some((type_name(&data_type.to_string()), false)))
+        }
+        Expr::Case { else_result, .. } => {
+            let otherwise = else_result.as_deref().and_then(figured);
+            otherwise.filter(|(_, strong)| *strong).or_else(|| Some(("case".to_owned(), false)))
+        }
+        Expr::Extract { .. } => strong("extract"),
+        Expr::Position { .. } => strong("position"),
+        Expr::Substring { .. } => strong("substring"),
+        Expr::Trim { trim_where, .. } => strong(match trim_where {
+            Some(TrimWhereField::Leading) => "ltrim",
+            Some(TrimWhereField::Trailing) => "rtrim",
+            Some(TrimWhereField::Both) | None => "btrim",
+        }),
+        Expr::Ceil { .. } => strong("ceil"),
+        Expr::Floor { .. } => strong("floor"),
+        Expr::Overlay { .. } => strong("overlay"),
+        Expr::Exists { .. } => strong("exists"),
+        Expr::Array(_) => strong("array"),
+        Expr::Tuple(_) => strong("row"),
+        Expr::Interval(_) => Some(("interval".to_owned(), false)),
+        Expr::TypedString(typed) => Some((type_name(&typed.data_type.to_string()), false)),
+        Expr::Value(value) if matches!(value.value, Value::Boolean(_)) => Some(("bool".to_owned(), false)),
         Expr::Subquery(query) => match outermost_items(query)?.first()? {
-            SelectItem::ExprWithAlias { alias, .. } => Some(fold(alias)),
-            SelectItem::UnnamedExpr(expr) => expr_name(expr),
+            SelectItem::ExprWithAlias { alias, .. } => Some((fold(alias), true)),
+            SelectItem::UnnamedExpr(expr) => figured(expr).map(|(name, _)| (name, true)),
             _ => None,
         },
-        Expr::AtTimeZone { .. } => Some("timezone".to_owned()),
+        Expr::AtTimeZone { .. } => strong("timezone"),
         // the last field's name; an element goes by the array's
         Expr::CompoundFieldAccess { root, access_chain } => {
             let fields = access_chain.iter().rev().find_map(|access| match access {
-                AccessExpr::Dot(Expr::Identifier(field)) => Some(fold(field)),
+                AccessExpr::Dot(Expr::Identifier(field)) => Some((fold(field), true)),
                 _ => None,
             });
-            fields.or_else(|| expr_name(root))
+            fields.or_else(|| figured(root))
         }
         _ => None,
     }
-}
-
-/// A CASE takes the name of its ELSE branch only where that is a column or a function, not a cast or a literal.
-fn strong_name(expr: &Expr) -> Option<String> {
-    matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Function(_))
-        .then(|| expr_name(expr))
-        .flatten()
 }
 
 /// A name as it is looked for.
@@ -120,7 +129,8 @@ pub fn fold(ident: &Ident) -> String {
 /// PostgreSQL's internal name of a type, which names a cast of something nameless.
 fn type_name(sql: &str) -> String {
     let lower = sql.to_ascii_lowercase();
-    let base = lower.split('(').next().unwrap_or_default().trim();
+    // an array goes by its elements
+    let base = lower.split(['(', '[']).next().unwrap_or_default().trim();
     match base {
         "int" | "integer" | "int4" => "int4",
         "bigint" | "int8" => "int8",
@@ -133,7 +143,7 @@ fn type_name(sql: &str) -> String {
         "character" | "char" => "bpchar",
         "timestamp with time zone" => "timestamptz",
         "timestamp without time zone" => "timestamp",
-        other => other.rsplit('.').next().unwrap_or(other),
+        other => other.rsplit('.').next().unwrap_or(other).trim_matches('"'),
     }
     .to_owned()
 }
@@ -161,6 +171,13 @@ mod tests {
         assert_eq!(names("select current_user union select 'a'", &["z"]), ["current_user"]);
         assert_eq!(names("select date '2020-01-01', now()", &["a", "b"]), ["date", "now"]);
         assert_eq!(names("values (1)", &["column1"]), ["column1"]);
+        assert_eq!(
+            names(
+                "select 'x'::regclass::oid, 1::int[], case when a then 1 else b::text end, trim(trailing from x), case when a then b else 'x'::text end, \"char\"(x)::text",
+                &["a", "b", "c", "d", "e", "f"]
+            ),
+            ["oid", "int4", "b", "rtrim", "case", "char"]
+        );
         assert_eq!(names("select (f(x)).n, x[1], (array[1])[1]", &["a", "b", "c"]), ["n", "x", "array"]);
     }
 }

@@ -4,7 +4,7 @@
 
 use super::call::{Arg, Returns, Row, Spec, Value};
 use super::known::Known;
-use super::quote;
+use super::{quote, reg};
 use crate::error::{Error, Result, SqlState};
 use crate::pgtype::{known, oid};
 
@@ -53,7 +53,7 @@ pub const FUNCTIONS: &[Spec] = &[
     }),
 ];
 
-fn format_type(_: &Known, row: &Row<'_>) -> Result<Value> {
+fn format_type(known: &Known, row: &Row<'_>) -> Result<Value> {
     let Some(oid) = row.oid(0)? else { return Ok(Value::Null) };
     let typmod = row.int(1).map(|typmod| typmod as i32);
     if oid == 0 {
@@ -65,7 +65,7 @@ fn format_type(_: &Known, row: &Row<'_>) -> Result<Value> {
     {
         return Err(Error::new(SqlState::INTERNAL_ERROR, format!("invalid INTERVAL typmod: 0x{typmod:x}")));
     }
-    Ok(Value::Text(type_name(oid, typmod).unwrap_or_else(|| "???".to_owned())))
+    Ok(Value::Text(type_name(oid, typmod).unwrap_or_else(|| reg::type_text(known, oid))))
 }
 
 /// A built-in type as SQL writes it; `None` for an OID that is none. Without a typmod (`None`) it is the name of the type

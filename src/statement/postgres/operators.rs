@@ -108,18 +108,19 @@ impl ExprPlanner for Operators {
     }
 }
 
-/// A literal without a type beside an interval or an array is one, which the engine would not compare with a text.
+/// A literal without a type beside an interval, a boolean or an array is one, which the engine would not compare with a text.
 fn beside_typed(expr: RawBinaryExpr, schema: &DFSchema) -> RawBinaryExpr {
     let typed = |literal: Expr, other: &Expr| {
         let Ok((_, field)) = other.to_field(schema) else { return literal };
         if matches!(field.data_type(), DataType::List(_)) {
             return Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(arrays::reader(field)), vec![literal]));
         }
-        if Kind::of(field.data_type()) == Some(Kind::Interval) {
-            let cast = casts::cast_to(&Kind::Interval.data_type());
-            return Expr::ScalarFunction(ScalarFunction::new_udf(cast, vec![literal]));
+        match Kind::of(field.data_type()) {
+            Some(kind @ (Kind::Interval | Kind::Bool)) => {
+                Expr::ScalarFunction(ScalarFunction::new_udf(casts::cast_to(&kind.data_type()), vec![literal]))
+            }
+            _ => literal,
         }
-        literal
     };
     let RawBinaryExpr { op, left, right } = expr;
     match (is_text_literal(&left), is_text_literal(&right)) {

@@ -77,6 +77,15 @@ impl<'a> Scope<'a> {
     }
 
     pub fn told(&self, expr: &Expr) -> Told {
+        let told = self.found(expr);
+        // what is computed has no precision of its own
+        if told.kind == Kind::Plain && is_computed(expr) && self.arrow(expr).is_some_and(|t| t.is_decimal()) {
+            return Told::of(oid::NUMERIC, -1);
+        }
+        told
+    }
+
+    fn found(&self, expr: &Expr) -> Told {
         match expr {
             Expr::Column(column) => self.column(column).unwrap_or(Told::PLAIN),
             Expr::OuterReferenceColumn(field, column) => {
@@ -237,4 +246,16 @@ impl<'a> Scope<'a> {
         });
         common_type(types).map_or(Told::PLAIN, |(type_oid, typmod)| Told::of(type_oid, typmod))
     }
+}
+
+/// Whether an operator, a function or an aggregate gives the value, rather than a column, a literal or a cast.
+fn is_computed(expr: &Expr) -> bool {
+    matches!(
+        expr,
+        Expr::BinaryExpr(_)
+            | Expr::Negative(_)
+            | Expr::ScalarFunction(_)
+            | Expr::AggregateFunction(_)
+            | Expr::WindowFunction(_)
+    )
 }

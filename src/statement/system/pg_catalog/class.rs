@@ -1,5 +1,7 @@
 //! `pg_class`: tables, views, and the indexes that keys would have.
 
+use std::collections::HashSet;
+
 use datafusion::arrow::array::RecordBatch;
 
 use super::filled::Filled;
@@ -27,9 +29,14 @@ struct Row<'a> {
 pub fn rows(context: &Context, part: Part) -> Result<RecordBatch> {
     let relations = objects::relations(context, part)?;
     let mut rows = Vec::with_capacity(relations.len());
+    let mut triggered = HashSet::new();
     for relation in &relations {
         let columns = relation.columns(context);
         let mut keys = relation.keys(&columns, context);
+        // PostgreSQL's foreign keys are triggers of both tables, and clients look for keys where there are triggers
+        for referred in keys.iter().filter_map(|key| key.refers_to.as_ref()) {
+            triggered.extend([relation.oid, referred.relation.oid]);
+        }
         keys.retain(|key| key.index != 0);
         let kind = relation.kind();
         rows.push(Row {
@@ -69,6 +76,7 @@ pub fn rows(context: &Context, part: Part) -> Result<RecordBatch> {
         .chars("relkind", rows.iter().map(|row| row.kind))
         .int2s("relnatts", rows.iter().map(|row| row.columns as i16))
         .bools("relhasrules", rows.iter().map(|row| row.kind == 'v'))
+        .bools("relhastriggers", rows.iter().map(|row| triggered.contains(&row.oid)))
         .bools("relrowsecurity", rows.iter().map(|row| row.kind == 'r' && holds_rows_back(row.of)))
         .all("relispopulated", "t")
         .chars("relreplident", rows.iter().map(|row| if row.kind == 'r' { 'd' } else { 'n' }))
