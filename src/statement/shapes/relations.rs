@@ -110,7 +110,9 @@ fn joined(from: &TableWithJoins) -> Vec<(&TableFactor, bool)> {
             JoinOperator::FullOuter(_) => (true, true),
             _ => (false, false),
         };
-        found.iter_mut().for_each(|(_, outer)| *outer |= before);
+        for (_, outer) in &mut found {
+            *outer |= before;
+        }
         found.push((&join.relation, own));
     }
     found
