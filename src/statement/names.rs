@@ -173,7 +173,7 @@ mod tests {
         assert_eq!(names("values (1)", &["column1"]), ["column1"]);
         assert_eq!(
             names(
-                "select 'x'::regclass::oid, 1::int[], case when a then 1 else b::text end, trim(trailing from x), case when a then b else 'x'::text end, \"char\"(x)::text",
+                "select 'x'::regclass::oid, 1::int[], case when a then 1 else b::text end, trim(trailing 'a' from x), case when a then b else 'x'::text end, \"char\"(x)::text",
                 &["a", "b", "c", "d", "e", "f"]
             ),
             ["oid", "int4", "b", "rtrim", "case", "char"]

@@ -27,8 +27,13 @@ use datafusion::sql::sqlparser::parser::Parser;
 use super::context::Context;
 use super::functions::call::to_engine;
 use super::functions::sets::{ROWS, Set, ordinality};
+use super::names::fold;
 use super::{allowed, bind};
 use crate::error::{Error, Result, SqlState};
+
+const PG_CATALOG: &str = "pg_catalog";
+/// The function that the view `pg_settings` shows.
+const ALL_SETTINGS: &str = "pg_show_all_settings";
 
 /// The statement with every set-returning call made into an array that is unnested. What may not return sets is refused.
 ///
@@ -102,10 +107,6 @@ fn set_of(name: &ObjectName) -> Option<Set> {
         [schema, name] => Set::named(Some(&fold(schema)), &fold(name)),
         _ => None,
     }
-}
-
-fn fold(ident: &Ident) -> String {
-    if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }
 
 /// Whether it is an UNNEST that was made here.
@@ -311,8 +312,27 @@ fn alias_of(name: Ident) -> TableAlias {
     TableAlias { explicit: true, name, columns: Vec::new(), at: None }
 }
 
+/// Whether this is the name of a function of PostgreSQL's, with or without its schema.
+fn is_of_catalog(name: &ObjectName, function: &str) -> bool {
+    let parts: Option<Vec<String>> = name.0.iter().map(|part| part.as_ident().map(fold)).collect();
+    match parts.as_deref() {
+        Some([schema, asked]) => schema == PG_CATALOG && asked == function,
+        Some([asked]) => asked == function,
+        _ => false,
+    }
+}
+
 /// A function in FROM, whichever way it is written, as UNNEST of calls: of the arrays of sets, of single values else.
 fn function_in_from(factor: &mut TableFactor) -> ControlFlow<Error> {
+    if let TableFactor::Table { name, args: args @ Some(_), alias, .. } = factor
+        && args.as_ref().is_some_and(|given| given.args.is_empty())
+        && is_of_catalog(name, ALL_SETTINGS)
+    {
+        *name = ObjectName::from(vec![Ident::new(PG_CATALOG), Ident::new("pg_settings")]);
+        *args = None;
+        alias.get_or_insert_with(|| alias_of(Ident::new(ALL_SETTINGS)));
+        return ControlFlow::Continue(());
+    }
     let (array_exprs, alias, with_ordinality) = match factor {
         TableFactor::Table { name, args: Some(args), alias, with_ordinality, .. } => {
             let args = std::mem::take(&mut args.args);

@@ -21,7 +21,6 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use self::relations::Relations;
-use super::names::fold;
 use crate::error::{Error, Result, SqlState};
 
 pub use operators::{ARRAY_OF_SUBQUERY, call};
@@ -305,20 +304,13 @@ fn values_of_one_type(body: &mut SetExpr) {
     }
 }
 
-/// The planner looks for a function in FROM by the first part of its name. One is what a view of PostgreSQL's is made of.
+/// The planner looks for a function in FROM by the first part of its name.
 fn functions_by_their_names(factor: &mut TableFactor) {
-    let TableFactor::Table { name, args: args @ Some(_), .. } = factor else { return };
-    if let [schema, _] = name.0.as_slice()
+    if let TableFactor::Table { name, args: Some(_), .. } = factor
+        && let [schema, _] = name.0.as_slice()
         && schema.as_ident().is_some_and(|schema| schema.value.eq_ignore_ascii_case("pg_catalog"))
     {
         name.0.remove(0);
-    }
-    if let [function] = name.0.as_slice()
-        && function.as_ident().is_some_and(|function| fold(function) == "pg_show_all_settings")
-        && args.as_ref().is_some_and(|given| given.args.is_empty())
-    {
-        *name = ObjectName::from(vec![Ident::new("pg_catalog"), Ident::new("pg_settings")]);
-        *args = None;
     }
 }
 
