@@ -5,6 +5,7 @@
 //! PostgreSQL 15, SQL commands LISTEN and NOTIFY; there a channel is open to all.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
@@ -28,6 +29,10 @@ pub struct Notification {
     pub channel: String,
     pub payload: String,
 }
+
+/// What a session listens on, for who asks. Copies share it.
+#[derive(Clone, Default)]
+pub struct Listening(Arc<Ear>);
 
 /// One session's side.
 #[derive(Default)]
@@ -102,6 +107,19 @@ impl Ear {
     }
 }
 
+impl Listening {
+    /// The channels in order.
+    pub fn channels(&self) -> Vec<String> {
+        self.0.lock().channels.iter().cloned().collect()
+    }
+}
+
+impl fmt::Debug for Listening {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.channels()).finish()
+    }
+}
+
 impl Listener {
     pub fn new(channels: &Arc<Channels>, user: &str) -> Self {
         Self { channels: Arc::clone(channels), user: user.to_owned(), ear: Arc::default(), known: false }
@@ -129,9 +147,8 @@ impl Listener {
         self.ear.lock().channels.clear();
     }
 
-    /// The channels that it listens on, in order.
-    pub fn channels(&self) -> Vec<String> {
-        self.ear.lock().channels.iter().cloned().collect()
+    pub fn listening(&self) -> Listening {
+        Listening(Arc::clone(&self.ear))
     }
 
     /// Returns once something waits. Cancel safe.

@@ -107,7 +107,7 @@ impl Session {
             statements: HashMap::new(),
             portals: HashMap::new(),
             transaction: Transaction::default(),
-            listings: Listings::default(),
+            listings: Listings { channels: listener.listening(), ..Listings::default() },
             listener,
             pending: Pending::default(),
             portals_opened: 0,

@@ -1,16 +1,19 @@
-//! What a session has open, as `pg_prepared_statements` and `pg_cursors` list it: entries that go when what they are about
-//! goes. PostgreSQL 15, 54.6 "pg_cursors" and 54.15 "pg_prepared_statements".
+//! What a session has open, as `pg_prepared_statements`, `pg_cursors` and `pg_listening_channels()` list it: entries that go
+//! when what they are about goes. PostgreSQL 15, 54.6 "pg_cursors" and 54.15 "pg_prepared_statements".
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 
-/// The prepared statements and cursors of one session. Cheap to copy.
+use crate::mesh::channels::Listening;
+
+/// The prepared statements, cursors and channels of one session. Cheap to copy.
 #[derive(Clone, Debug, Default)]
 pub struct Listings {
     pub statements: Listed<StatementFacts>,
     pub cursors: Listed<CursorFacts>,
+    pub channels: Listening,
 }
 
 /// A prepared statement that has a name.

@@ -4,6 +4,7 @@
 //! PostgreSQL 15, section 10.3 "Functions": literals are of no type yet, so a text is taken where an OID, a number or a
 //! name is wanted.
 
+use std::any::Any;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
@@ -287,6 +288,13 @@ impl Bound {
         let signature = Signature::user_defined(spec.volatility);
         Arc::new(ScalarUDF::new_from_impl(Self { spec, known: Known::new(context), signature }))
     }
+}
+
+/// Whether a call's argument can only be a boolean: no overload of so many arguments takes anything else there.
+pub fn takes_boolean(function: &ScalarUDF, arguments: usize, argument: usize) -> bool {
+    let Some(bound) = (function.inner().as_ref() as &dyn Any).downcast_ref::<Bound>() else { return false };
+    let mut overloads = bound.spec.overloads.iter().filter(|overload| overload.len() == arguments).peekable();
+    overloads.peek().is_some() && overloads.all(|overload| overload.get(argument) == Some(&Arg::Bool))
 }
 
 impl fmt::Debug for Bound {

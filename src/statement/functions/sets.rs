@@ -8,8 +8,8 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, ListArray, Scalar, StringArray, StringBuilder,
-    StructArray,
+    Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, ListArray, ListBuilder, Scalar, StringArray,
+    StringBuilder, StructArray, new_empty_array,
 };
 use datafusion::arrow::buffer::{NullBuffer, OffsetBuffer};
 use datafusion::arrow::compute::kernels::numeric::add;
@@ -51,6 +51,9 @@ pub enum Set {
     Options,
     StringToTable,
     AclExplode,
+    Channels,
+    PartitionAncestors,
+    PartitionTree,
     Json(Apart),
 }
 
@@ -66,6 +69,9 @@ impl Set {
             "pg_options_to_table" => Self::Options,
             "string_to_table" => Self::StringToTable,
             "aclexplode" => Self::AclExplode,
+            "pg_listening_channels" => Self::Channels,
+            "pg_partition_ancestors" => Self::PartitionAncestors,
+            "pg_partition_tree" => Self::PartitionTree,
             name => Self::Json(Apart::named(name)?),
         };
         let home = if set == Self::ExpandArray { "information_schema" } else { "pg_catalog" };
@@ -82,6 +88,9 @@ impl Set {
             Self::Options => "pg_options_to_table",
             Self::StringToTable => "string_to_table",
             Self::AclExplode => "aclexplode",
+            Self::Channels => "pg_listening_channels",
+            Self::PartitionAncestors => "pg_partition_ancestors",
+            Self::PartitionTree => "pg_partition_tree",
             Self::Json(apart) => apart.name(),
         }
     }
@@ -94,7 +103,13 @@ impl Set {
             Self::Options => &["option_name", "option_value"],
             Self::AclExplode => &["grantor", "grantee", "privilege_type", "is_grantable"],
             Self::Json(apart) => apart.columns(),
-            Self::Unnest | Self::Subscripts | Self::Series | Self::StringToTable => &[],
+            Self::PartitionTree => &["relid", "parentrelid", "isleaf", "level"],
+            Self::Unnest
+            | Self::Subscripts
+            | Self::Series
+            | Self::StringToTable
+            | Self::Channels
+            | Self::PartitionAncestors => &[],
         }
     }
 
@@ -102,6 +117,7 @@ impl Set {
     pub fn column(self) -> Option<&'static str> {
         match self {
             Self::Json(apart) => apart.column(),
+            Self::PartitionAncestors => Some("relid"),
             _ => None,
         }
     }
@@ -123,7 +139,10 @@ impl Set {
             }
             (Self::Series, [start, end]) => series_types(start, end, None),
             (Self::Series, [start, end, step]) => series_types(start, end, Some(step)),
-            (Self::Keywords, []) => Some(Vec::new()),
+            (Self::Keywords | Self::Channels, []) => Some(Vec::new()),
+            (Self::PartitionAncestors | Self::PartitionTree, [relation]) if number(relation) => {
+                Some(vec![relation.clone()])
+            }
             (Self::Options | Self::AclExplode, [array]) => as_list(array)
                 .filter(|list| matches!(list, DataType::List(item) if is_text(item.data_type())))
                 .map(|_| vec![DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true)))]),
@@ -162,7 +181,14 @@ impl Set {
                 text("privilege_type"),
                 Field::new("is_grantable", DataType::Boolean, true),
             ]),
-            Self::StringToTable => plain(DataType::Utf8),
+            Self::StringToTable | Self::Channels => plain(DataType::Utf8),
+            Self::PartitionAncestors => plain(DataType::Int64).with_metadata(named_type("regclass")),
+            Self::PartitionTree => record(vec![
+                Returns::Oid("regclass").field("relid"),
+                Returns::Oid("regclass").field("parentrelid"),
+                Field::new("isleaf", DataType::Boolean, true),
+                Field::new("level", DataType::Int32, true),
+            ]),
             Self::Json(apart) => apart.item(arguments.first()?)?,
         })
     }
@@ -227,7 +253,7 @@ fn decimal_scale(data_type: &DataType) -> Option<i8> {
 pub fn planned(name: &str, context: &Context) -> Option<Arc<ScalarUDF>> {
     let plain = name.strip_suffix(ROWS)?;
     let set = Set::named(None, plain)?;
-    let known = (set == Set::AclExplode).then(|| Known::new(context));
+    let known = matches!(set, Set::AclExplode | Set::Channels).then(|| Known::new(context));
     let signature = Signature::user_defined(Volatility::Stable);
     Some(Arc::new(ScalarUDF::new_from_impl(SetFunction { set, name: set.list_name(), known, signature })))
 }
@@ -310,6 +336,12 @@ impl ScalarUDFImpl for SetFunction {
                 Some(known) => granted(known, first_list(&arrays)?, item)?,
                 None => return exec_err!("aclexplode was planned without a catalog"),
             },
+            Set::Channels => match &self.known {
+                Some(known) => texts(known.listings.channels.channels(), rows),
+                None => return exec_err!("pg_listening_channels was planned without a session"),
+            },
+            // nothing is partitioned: `check_rel_can_be_partition` has no rows for tables and views
+            Set::PartitionAncestors | Set::PartitionTree => none(item, rows)?,
             Set::Json(apart) => {
                 let (Some(field), Some(values)) = (args.arg_fields.first(), arrays.first()) else {
                     return exec_err!("{} takes a value", self.set.name());
@@ -322,6 +354,22 @@ impl ScalarUDFImpl for SetFunction {
         }
         Ok(ColumnarValue::Array(lists))
     }
+}
+
+/// The same texts in every row.
+fn texts(values: Vec<String>, rows: usize) -> ArrayRef {
+    let mut lists = ListBuilder::new(StringBuilder::new());
+    for _ in 0..rows {
+        lists.append_value(values.iter().map(Some));
+    }
+    Arc::new(lists.finish())
+}
+
+/// No rows.
+fn none(item: &FieldRef, rows: usize) -> EngineResult<ArrayRef> {
+    let (offsets, values) =
+        (OffsetBuffer::from_lengths(std::iter::repeat_n(0, rows)), new_empty_array(item.data_type()));
+    Ok(Arc::new(ListArray::try_new(Arc::clone(item), offsets, values, None)?))
 }
 
 fn first_list(arrays: &[ArrayRef]) -> EngineResult<&ListArray> {

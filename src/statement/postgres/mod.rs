@@ -12,11 +12,13 @@
 //! function    one name, several functions: choice and rows
 //! json        the types json and jsonb, with functions of their own kind
 //! record      rows as values
+//! coalesce    arrays beside literals
 //! ```
 
 mod aggregate;
 mod arithmetic;
 mod casts;
+mod coalesce;
 mod dates;
 mod datetime;
 mod exact;
@@ -85,7 +87,7 @@ static SCALARS: LazyLock<HashMap<&'static str, Arc<ScalarUDF>>> = LazyLock::new(
     let tables = [math::FUNCTIONS, dates::FUNCTIONS, text::FUNCTIONS, NAMED];
     let functions = tables.into_iter().flatten().map(|function| (function.name, Udf::shared(function)));
     let clocks = now::NAMES.into_iter().map(|(name, kind)| (name, now::Now::shared(name, kind)));
-    functions.chain(clocks).collect()
+    functions.chain(clocks).chain([(coalesce::NAME, coalesce::shared())]).collect()
 });
 
 /// What [`syntax`] writes as calls.

@@ -10,7 +10,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, Result, ScalarValue};
 use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawWindowExpr};
-use datafusion::logical_expr::{Expr, ExprSchemable, Operator, ScalarUDF, cast};
+use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Operator, ScalarUDF, cast};
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use super::function::{Function, Udf};
@@ -18,6 +18,7 @@ use super::kind::Kind;
 use super::{arithmetic, casts, json, text, told_apart};
 use crate::pgtype::numeric as any_numeric;
 use crate::statement::arrays;
+use crate::statement::shapes::{IS_DISTINCT, IS_NOT_DISTINCT};
 
 /// Products of decimals with at most so many digits after the point leave room for as many before it in 128 bits.
 const PRODUCT_SCALE_MAX: i16 = 19;
@@ -61,6 +62,11 @@ pub struct Operators;
 
 impl ExprPlanner for Operators {
     fn plan_binary_op(&self, mut expr: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
+        if let Some(op) = distinct(&expr.op) {
+            let RawBinaryExpr { left, right, .. } = beside_typed(expr, schema);
+            let planned = BinaryExpr { left: Box::new(left), op, right: Box::new(right) };
+            return Ok(PlannerResult::Planned(Expr::BinaryExpr(planned)));
+        }
         if let Some(symbol) = json::operators::symbol(&expr.op) {
             match json::operators::planned(symbol, expr.left, expr.right, schema) {
                 Ok(call) => return call.map(PlannerResult::Planned),
@@ -127,6 +133,14 @@ fn beside_typed(expr: RawBinaryExpr, schema: &DFSchema) -> RawBinaryExpr {
         (false, true) => RawBinaryExpr { op, right: typed(right, &left), left },
         (true, false) => RawBinaryExpr { op, left: typed(left, &right), right },
         _ => RawBinaryExpr { op, left, right },
+    }
+}
+
+fn distinct(op: &BinaryOperator) -> Option<Operator> {
+    match op {
+        BinaryOperator::Custom(op) if op == IS_DISTINCT => Some(Operator::IsDistinctFrom),
+        BinaryOperator::Custom(op) if op == IS_NOT_DISTINCT => Some(Operator::IsNotDistinctFrom),
+        _ => None,
     }
 }
 

@@ -142,7 +142,11 @@ fn rewrite(expr: Expr, schema: &DFSchema, config: &ConfigOptions) -> Result<Tran
         }
         Expr::Between(between) => between_bounds(between, schema, config),
         Expr::InList(list) => in_list(list, schema, config),
-        Expr::Case(case) => Ok(one_type_of_case(case, schema)),
+        Expr::Case(case) => {
+            let (searched, case) = search(case, schema, config)?;
+            let done = one_type_of_case(case, schema);
+            Ok(if searched { Transformed::yes(done.data) } else { done })
+        }
         Expr::ScalarFunction(function) if ONE_TYPE.contains(&function.name()) => Ok(one_type(function, schema)),
         other => Ok(Transformed::no(other)),
     }
@@ -379,8 +383,7 @@ fn between_bounds(between: Between, schema: &DFSchema, config: &ConfigOptions) -
 
 fn in_list(list: InList, schema: &DFSchema, config: &ConfigOptions) -> Result<Transformed<Expr>> {
     let Ok(own) = list.expr.get_type(schema) else { return Ok(Transformed::no(Expr::InList(list))) };
-    let is_plain =
-        |kind: Option<Kind>| matches!(kind, None | Some(Kind::Text | Kind::Bool | Kind::Texts | Kind::Floats));
+    let is_plain = |kind: Option<Kind>| matches!(kind, None | Some(Kind::Text | Kind::Texts | Kind::Floats));
     let typed_apart = list.list.iter().any(|item| {
         item.get_type(schema).is_ok_and(|item_type| {
             any_numeric::is_any(&item_type)
@@ -409,6 +412,25 @@ fn in_list(list: InList, schema: &DFSchema, config: &ConfigOptions) -> Result<Tr
     }
     let any = any.unwrap_or_else(|| lit(false));
     Ok(Transformed::yes(if list.negated { Expr::Not(Box::new(any)) } else { any }))
+}
+
+/// `CASE value WHEN …` as `CASE WHEN value = …`, where one of the comparisons is not the engine's. A value that may be
+/// another each time is computed once, by the engine.
+fn search(mut case: Case, schema: &DFSchema, config: &ConfigOptions) -> Result<(bool, Case)> {
+    let Some(value) = case.expr.as_deref().filter(|value| !value.is_volatile()) else { return Ok((false, case)) };
+    let whens = case
+        .when_then_expr
+        .iter()
+        .map(|(when, _)| compared(value.clone(), Operator::Eq, when.as_ref().clone(), schema, config));
+    let whens = whens.collect::<Result<Vec<_>>>()?;
+    if !whens.iter().any(|when| when.transformed) {
+        return Ok((false, case));
+    }
+    for ((when, _), compared) in case.when_then_expr.iter_mut().zip(whens) {
+        **when = compared.data;
+    }
+    case.expr = None;
+    Ok((true, case))
 }
 
 /// Where one branch has a scale of its own, all have.

@@ -16,14 +16,14 @@ use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
     CastKind, DataType, Distinct, Expr, Fetch, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr,
     Ident, LimitClause, NamedWindowExpr, ObjectName, OrderByExpr, OrderByKind, Parens, Query, Select, SelectFlavor,
-    SelectItem, SetExpr, Statement, Table, TableFactor, TableWithJoins, Value, VisitMut, VisitorMut,
+    SelectItem, SetExpr, Statement, Table, TableFactor, TableWithJoins, TypedString, Value, VisitMut, VisitorMut,
     WildcardAdditionalOptions, WindowFrameBound, WindowSpec, WindowType,
 };
 
 use self::relations::Relations;
 use crate::error::{Error, Result, SqlState};
 
-pub use operators::{ARRAY_OF_SUBQUERY, call};
+pub use operators::{ARRAY_OF_SUBQUERY, IS_DISTINCT, IS_NOT_DISTINCT, call};
 
 /// Says the statement anew, in place. `text` is what the client sent, for the places of errors.
 ///
@@ -269,7 +269,7 @@ fn tables_as_selects(body: &mut SetExpr) {
 }
 
 /// In VALUES, a literal without a type is of the type that another row's value is cast to (PostgreSQL 15, 10.5 "UNION, CASE,
-/// and Related Constructs"). The engine's planner sees to it for types that Arrow has, which are left alone.
+/// and Related Constructs").
 fn values_of_one_type(body: &mut SetExpr) {
     let rows = match body {
         SetExpr::SetOperation { left, right, .. } => {
@@ -281,11 +281,10 @@ fn values_of_one_type(body: &mut SetExpr) {
     };
     let types = |rows: &[Parens<Vec<Expr>>], column: usize| {
         let cast = |row: &Parens<Vec<Expr>>| match row.content.get(column) {
-            Some(Expr::Cast { data_type, array: false, format: None, .. }) => match data_type {
-                DataType::JSON | DataType::JSONB | DataType::Uuid | DataType::Regclass => Some(data_type.clone()),
-                DataType::Custom(_, modifiers) if modifiers.is_empty() => Some(data_type.clone()),
-                _ => None,
-            },
+            Some(
+                Expr::Cast { data_type, array: false, format: None, .. }
+                | Expr::TypedString(TypedString { data_type, .. }),
+            ) => (!data_type.to_string().contains('(')).then(|| data_type.clone()),
             _ => None,
         };
         let mut types = rows.iter().filter_map(cast);

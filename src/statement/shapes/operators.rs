@@ -14,6 +14,9 @@ use crate::statement::quantified;
 
 /// The function that stands for `ARRAY(SELECT …)` until its subquery is planned.
 pub const ARRAY_OF_SUBQUERY: &str = "array of subquery";
+/// How `IS DISTINCT FROM` and its contrary are called as operators, which no client can write.
+pub const IS_DISTINCT: &str = "is distinct from";
+pub const IS_NOT_DISTINCT: &str = "is not distinct from";
 /// The function that makes a row.
 const ROW: &str = "row";
 /// Digits of the longest whole number that has a type of its own.
@@ -94,6 +97,9 @@ pub fn rewrite(expr: &mut Expr, text: &str) -> Result<()> {
                 *expr = row_in_subquery(&left, subquery, *negated);
             }
         }
+        // as an operator, whose operands' types the planner is told
+        Expr::IsDistinctFrom(left, right) => *expr = distinct(left, false, right),
+        Expr::IsNotDistinctFrom(left, right) => *expr = distinct(left, true, right),
         Expr::Tuple(values) => *expr = call(ROW, std::mem::take(values)),
         // the planner plans what stands in brackets without the statement's parameters and outer columns
         Expr::Array(array) => *expr = call("make_array", std::mem::take(&mut array.elem)),
@@ -107,6 +113,11 @@ pub fn rewrite(expr: &mut Expr, text: &str) -> Result<()> {
         _ => {}
     }
     Ok(())
+}
+
+fn distinct(left: &Expr, negated: bool, right: &Expr) -> Expr {
+    let op = BinaryOperator::Custom(if negated { IS_NOT_DISTINCT } else { IS_DISTINCT }.to_owned());
+    Expr::Nested(Box::new(Expr::BinaryOp { left: Box::new(left.clone()), op, right: Box::new(right.clone()) }))
 }
 
 /// `f(…)`, under exactly this name.

@@ -24,8 +24,8 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::logical_plan::{EmptyRelation, Limit, Sort};
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    Expr, ExprSchemable, FetchType, Filter, Join, LogicalPlan, LogicalPlanBuilder, Operator, Projection, SkipType,
-    SortExpr, Subquery, lit, when,
+    Distinct, Expr, ExprSchemable, FetchType, Filter, Join, LogicalPlan, LogicalPlanBuilder, Operator, Projection,
+    SkipType, SortExpr, Subquery, lit, when,
 };
 use datafusion::optimizer::analyzer::AnalyzerRule;
 use datafusion::optimizer::decorrelate_lateral_join::DecorrelateLateralJoin;
@@ -96,7 +96,7 @@ fn rewrite_node(node: LogicalPlan, config: &ConfigOptions) -> Result<Transformed
     }
     let node = node.map_subqueries(|subquery| match subquery {
         LogicalPlan::Subquery(subquery) => {
-            let inner = rewrite(subquery.subquery.as_ref().clone(), config)?;
+            let inner = without_needless_limit(rewrite(subquery.subquery.as_ref().clone(), config)?);
             let outer_ref_columns =
                 free_columns(&inner)?.into_iter().map(|(field, column)| Expr::OuterReferenceColumn(field, column));
             let (outer_ref_columns, spans) = (outer_ref_columns.collect(), subquery.spans);
@@ -143,6 +143,64 @@ fn rewrite_node(node: LogicalPlan, config: &ConfigOptions) -> Result<Transformed
         .collect::<Result<Vec<_>>>()?;
     let node = node.with_new_exprs(expressions, vec![input])?;
     narrowed(node, &schema).map(Transformed::yes)
+}
+
+/// A limit of the one row that an aggregate has, which hides the aggregate from the optimizer.
+fn without_needless_limit(plan: LogicalPlan) -> LogicalPlan {
+    let LogicalPlan::Limit(limit) = &plan else { return plan };
+    let takes_any = matches!(limit.get_skip_type(), Ok(SkipType::Literal(0)))
+        && matches!(limit.get_fetch_type(), Ok(FetchType::Literal(Some(1..) | None)));
+    let mut rows = limit.input.as_ref();
+    while let LogicalPlan::Projection(projection) = rows {
+        rows = projection.input.as_ref();
+    }
+    if takes_any && is_of_all_rows(rows) { limit.input.as_ref().clone() } else { plan }
+}
+
+/// An aggregate that has a row where there is nothing to aggregate.
+fn is_of_all_rows(plan: &LogicalPlan) -> bool {
+    matches!(plan, LogicalPlan::Aggregate(aggregate) if aggregate.group_expr.is_empty())
+}
+
+/// How many aggregates of a subquery have a row for every row outside. A join finds a row for those alone that it has a
+/// group for, and the optimizer makes up for it only where the value of one aggregate is asked.
+fn rows_out_of_nothing(plan: &LogicalPlan) -> Result<usize> {
+    let mut found = 0;
+    plan.apply(|node| {
+        if is_of_all_rows(node) && !free_columns(node)?.is_empty() {
+            found += 1;
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
+}
+
+/// Whether what refers outside may be asked above all that stands over it, as the optimizer does to make a join of it: over
+/// windows, recursion or the side of a join that may be missing it would be asked of other rows.
+fn may_be_asked_above(plan: &LogicalPlan) -> Result<bool> {
+    let mut may = true;
+    plan.apply(|node| {
+        let stays = |input: &LogicalPlan| Ok::<_, DataFusionError>(free_columns(input)?.is_empty());
+        may &= match node {
+            LogicalPlan::Projection(_)
+            | LogicalPlan::Filter(_)
+            | LogicalPlan::Aggregate(_)
+            | LogicalPlan::SubqueryAlias(_)
+            | LogicalPlan::Sort(_)
+            | LogicalPlan::Limit(_)
+            | LogicalPlan::Union(_) => true,
+            LogicalPlan::Distinct(distinct) => matches!(distinct, Distinct::All(_)),
+            LogicalPlan::Join(join) => match join.join_type {
+                JoinType::Inner => true,
+                JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti | JoinType::LeftMark => stays(&join.right)?,
+                JoinType::Right | JoinType::RightSemi | JoinType::RightAnti | JoinType::RightMark => stays(&join.left)?,
+                JoinType::Full => stays(&join.left)? && stays(&join.right)?,
+            },
+            other => other.inputs().into_iter().map(stays).collect::<Result<Vec<_>>>()?.into_iter().all(|stays| stays),
+        };
+        Ok(if may { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+    })?;
+    Ok(may)
 }
 
 /// The value of a subquery without rows is NULL, whatever its column may be; the engine takes the column's word where
@@ -208,9 +266,11 @@ fn is_said_by_joins(node: &LogicalPlan, config: &ConfigOptions) -> Result<bool> 
     let mut only_uncorrelated_values = true;
     node.apply_expressions(|expr| {
         expr.apply(|part| {
+            let mut aggregates = 0;
             let subquery = match part {
                 Expr::ScalarSubquery(subquery) => {
                     only_uncorrelated_values &= subquery.outer_ref_columns.is_empty();
+                    aggregates = 1;
                     subquery
                 }
                 Expr::Exists(Exists { subquery, .. })
@@ -229,7 +289,10 @@ fn is_said_by_joins(node: &LogicalPlan, config: &ConfigOptions) -> Result<bool> 
                 _ => false,
             });
             let checked = datafusion::logical_expr::logical_plan::check_subquery_expr(node, &subquery.subquery, part);
-            all &= here && checked.is_ok();
+            all &= here
+                && checked.is_ok()
+                && rows_out_of_nothing(&subquery.subquery)? <= aggregates
+                && may_be_asked_above(&subquery.subquery)?;
             Ok(TreeNodeRecursion::Continue)
         })
     })?;

@@ -18,7 +18,7 @@ use super::expressions::Scope;
 use super::{Kind, Teller, Told};
 use crate::pgtype::common::compared_type;
 use crate::pgtype::{self, oid};
-use crate::statement::functions::call::is_text;
+use crate::statement::functions::call::{is_text, takes_boolean};
 use crate::statement::functions::{reg, types};
 use crate::statement::postgres::{is_comparison, is_row, json};
 use crate::statement::{arrays, quantified};
@@ -142,6 +142,12 @@ impl Teller<'_> {
             && let Some(element) = scope.told(value).type_oid()
         {
             parameter_of(array, Told::of(compared_type(element), -1).array());
+        }
+        let count = call.args.len();
+        for (number, argument) in call.args.iter_mut().enumerate().filter(|(_, argument)| is_parameter(argument)) {
+            if takes_boolean(&call.func, count, number) {
+                parameter_of(argument, Told::of(oid::BOOL, -1));
+            }
         }
         call
     }

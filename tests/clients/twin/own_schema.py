@@ -22,7 +22,8 @@ LEFT JOIN pg_catalog.pg_description d ON d.objoid = c.oid AND d.objsubid = a.att
 WHERE n.nspname = '{SCHEMA}' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY c.relname, a.attnum
 """
 COMMENT = f"SELECT pg_catalog.obj_description(oid, 'pg_namespace') FROM pg_catalog.pg_namespace WHERE nspname = '{SCHEMA}'"
-PATH = "SHOW search_path"
+# a mesh looks for names there at last, whatever `search_path` says
+PATH = f"SELECT current_setting('search_path') || ', {SCHEMA}'"
 
 
 def copy(mesh, postgres):
@@ -40,7 +41,7 @@ def copy(mesh, postgres):
     statements = [f"CREATE SCHEMA {SCHEMA};", f"GRANT USAGE ON SCHEMA {SCHEMA} TO PUBLIC;"]
     statements += [f"COMMENT ON SCHEMA {SCHEMA} IS {literal(comment)};" for (comment,) in comments if comment]
     statements += ["DROP SCHEMA public;", "DROP EXTENSION plpgsql;"]
-    statements += [f"ALTER DATABASE {data.DATABASE} SET search_path = {path};" for (path,) in paths]
+    statements += [f"ALTER SYSTEM SET search_path = {path};" for (path,) in paths] + ["SELECT pg_reload_conf();"]
     for group in sorted({group for _, groups in data.USERS for group in groups}):
         members = [user for user, groups in data.USERS if group in groups]
         statements += [f"CREATE ROLE {group};", f"GRANT {group} TO {', '.join(members)};"]
