@@ -85,7 +85,7 @@ const OWN: &[(&str, Option<Kind>, Option<&str>, bool)] = &[
     ("IntervalStyle", None, None, true),
     ("lc_ctype", None, Some("C.UTF-8"), false),
     ("row_security", Some(Kind::Word("on")), None, false),
-    ("search_path", Some(Kind::SearchPath), None, false),
+    ("search_path", Some(Kind::SearchPath), Some("\"$user\", public, data_catalog"), false),
     ("server_encoding", None, Some("UTF8"), true),
     ("server_version", None, Some(SERVER_VERSION), true),
     ("server_version_num", None, Some(SERVER_VERSION_NUM), false),

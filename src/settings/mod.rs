@@ -79,7 +79,7 @@ impl Settings {
             initial: Arc::default(),
             before_local: BTreeMap::new(),
             time_zone: TimeZone::UTC,
-            search_path: Arc::from(["$user".to_owned(), "public".to_owned()]),
+            search_path: Arc::default(),
             statement_timeout_max: None,
             revision: 0,
         };
@@ -87,6 +87,7 @@ impl Settings {
         for (name, value) in defaults {
             settings.set_as_initial(name, value, Source::Server)?;
         }
+        settings.refresh_parsed();
         Ok(settings)
     }
 

@@ -82,7 +82,7 @@ fn values_are_read_and_shown_as_postgres_does() {
         ("autovacuum_naptime", "1min"),
         ("max_connections", "100"),
         ("random_page_cost", "4"),
-        ("search_path", "\"$user\", public"),
+        ("search_path", "\"$user\", public, data_catalog"),
     ] {
         assert_eq!(s.show(name).unwrap(), shown, "{name}");
     }

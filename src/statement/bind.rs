@@ -27,7 +27,7 @@ use datafusion::sql::sqlparser::ast::{Expr as SqlExpr, ObjectName, Query, Statem
 use super::audit::Denied;
 use super::context::Context;
 use super::fault::from_engine;
-use super::functions::{catalog_function, shown};
+use super::functions::{catalog_function, shown, unknown::unknown};
 use super::system::pg_catalog::facts;
 use super::travel::{self, Asked, Special};
 use super::types::Types;
@@ -524,6 +524,14 @@ impl ContextProvider for Planner<'_> {
             .or_else(|| patterns::function(name))
             .or_else(|| subqueries::array_marker(name))
             .or_else(|| allowed::scalar(self.state, name))
+            .or_else(|| {
+                // the planner knows of this one by itself
+                let is_other = name == "unnest"
+                    || self.get_higher_order_meta(name).is_some()
+                    || self.get_aggregate_meta(name).is_some()
+                    || self.get_window_meta(name).is_some();
+                (!is_other).then(|| unknown(name))
+            })
     }
 
     fn get_higher_order_meta(&self, name: &str) -> Option<Arc<HigherOrderUDF>> {

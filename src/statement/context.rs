@@ -159,7 +159,7 @@ impl Context {
     }
 
     /// Where an unqualified name is looked for, in order: the session's views and `pg_catalog`, unless `search_path` gives
-    /// them another place, the schemas of `search_path`, and then the mesh's catalog.
+    /// them another place, the schemas of `search_path`, and the mesh's catalog if it is not among them.
     pub fn search_path(&self) -> Vec<String> {
         schemas(self.settings.lock().search_path(), &self.principal.name)
     }
@@ -172,7 +172,8 @@ fn schemas(path: &[String], user: &str) -> Vec<String> {
     let views = (!path.iter().any(|schema| schema == views::SCHEMA)).then_some(views::SCHEMA);
     let catalog =
         (!path.iter().any(|schema| schema == system::pg_catalog::SCHEMA)).then_some(system::pg_catalog::SCHEMA);
-    views.into_iter().chain(catalog).chain(resolved).chain([system::SCHEMA]).map(str::to_owned).collect()
+    let mesh = (!path.iter().any(|schema| schema == system::SCHEMA)).then_some(system::SCHEMA);
+    views.into_iter().chain(catalog).chain(resolved).chain(mesh).map(str::to_owned).collect()
 }
 
 #[cfg(test)]
@@ -184,6 +185,8 @@ mod tests {
         let path = ["$user", "public", "user"].map(str::to_owned);
         assert_eq!(schemas(&path, "ada"), ["pg_temp", "pg_catalog", "ada", "public", "user", "data_catalog"]);
         assert_eq!(schemas(&[], "ada"), ["pg_temp", "pg_catalog", "data_catalog"]);
+        let path = ["data_catalog", "sales"].map(str::to_owned);
+        assert_eq!(schemas(&path, "ada"), ["pg_temp", "pg_catalog", "data_catalog", "sales"]);
         let path = ["sales", "pg_temp"].map(str::to_owned);
         assert_eq!(schemas(&path, "ada"), ["pg_catalog", "sales", "pg_temp", "data_catalog"]);
     }

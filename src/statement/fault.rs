@@ -3,9 +3,13 @@
 //! Only what the engine says about the statement itself passes; anything that speaks of files or of the engine's own
 //! state becomes an internal error with an id.
 
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, SchemaError};
 
+use super::functions::call::no_such_function;
 use crate::access::missing_file;
 use crate::engine::share::BEYOND_SHARE;
 use crate::error::{Error, SqlState};
@@ -268,6 +272,17 @@ fn from_plan(message: &str) -> Error {
         let name = rest.split('\'').next().unwrap_or_default();
         return Error::new(SqlState::UNDEFINED_FUNCTION, format!("function {name} does not exist"));
     }
+    if let Some((_, rest)) =
+        first.split_once("must appear in the GROUP BY").and_then(|(before, _)| before.split_once('"'))
+        && let Some((column, _)) = rest.rsplit_once('"')
+    {
+        return ungrouped(column);
+    }
+    if let Some((_, rest)) = first.split_once("No function matches the given name and argument types '")
+        && let Some(error) = rest.split_once('\'').and_then(|(call, _)| undefined_function(call))
+    {
+        return error;
+    }
     if let Some((_, rest)) = first.split_once("Function '")
         && let Some((name, _)) = rest.split_once("' failed to match any signature")
     {
@@ -297,6 +312,26 @@ fn from_plan(message: &str) -> Error {
         SqlState::SYNTAX_ERROR
     };
     Error::new(sqlstate, lower_first(first))
+}
+
+/// A column beside an aggregate, as the engine names it: with all the names that its relation has.
+fn ungrouped(column: &str) -> Error {
+    let mut names = column.rsplit('.');
+    let column = match (names.next(), names.next()) {
+        (Some(name), Some(relation)) => format!("{relation}.{name}"),
+        _ => column.to_owned(),
+    };
+    let message = format!("column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function");
+    Error::new(SqlState::GROUPING_ERROR, message)
+}
+
+/// `name(Utf8, Int64)` in PostgreSQL's types; `None` where it says more than the types of columns.
+fn undefined_function(call: &str) -> Option<Error> {
+    let (name, types) = call.strip_suffix(')')?.split_once('(')?;
+    let types = types.split(", ").filter(|written| !written.is_empty());
+    let types = types.map(|written| written.parse::<DataType>().ok()).collect::<Option<Vec<_>>>()?;
+    let fields: Vec<FieldRef> = types.into_iter().map(|data_type| Arc::new(Field::new("", data_type, true))).collect();
+    Some(from_engine(no_such_function(name, &fields)))
 }
 
 fn from_execution(message: &str) -> Error {

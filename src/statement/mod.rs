@@ -24,6 +24,7 @@ mod functions;
 pub mod guard;
 mod limits;
 pub mod listed;
+mod located;
 mod names;
 pub mod notify;
 pub mod parse;
@@ -143,6 +144,7 @@ pub async fn describe(parsed: &Parsed, declared: &[Option<DataType>], context: &
         }
     };
     let (query, text, planning) = (query.clone(), Arc::clone(&parsed.text), context.clone());
+    let whole = Arc::clone(&text);
     let describing = async move {
         let bound = bind::bind(&query, &text, declared.clone(), &planning).await;
         let bound = bound.inspect_err(|_| planning.audit.record_denials(&planning))?;
@@ -159,7 +161,7 @@ pub async fn describe(parsed: &Parsed, declared: &[Option<DataType>], context: &
         let columns = result_schema(&query, &told::columns(analysed.schema().as_arrow(), &bound.told));
         Ok(Description { parameters, columns: Some(columns) })
     };
-    context.mesh.engine.plan(Box::pin(describing)).await
+    context.mesh.engine.plan(Box::pin(describing)).await.map_err(|error| located::located(error, &whole))
 }
 
 fn columns_only(columns: SchemaRef) -> Description {
@@ -241,15 +243,15 @@ async fn plan(
     recorded: bool,
 ) -> Result<(Planned, Arc<SessionState>)> {
     let types = parameters.iter().map(|value| Some(bind::parameter_field(value.data_type()))).collect();
-    let (query, text, parameters, planning) = (query.clone(), Arc::clone(text), parameters.to_vec(), context.clone());
+    let (query, whole, parameters, planning) = (query.clone(), Arc::clone(text), parameters.to_vec(), context.clone());
     let securing = async move {
-        let bound = bind::bind(&query, &text, types, &planning).await;
+        let bound = bind::bind(&query, &whole, types, &planning).await;
         let Bound { plan, told, state } = bound.inspect_err(|_| planning.audit.record_denials(&planning))?;
         let bound = Bound { plan: bind::with_parameters(plan, &parameters)?, told, state };
         let planned = run::secure(&bound, &planning, recorded).await?;
         Ok((planned, bound.state))
     };
-    context.mesh.engine.plan(Box::pin(securing)).await
+    context.mesh.engine.plan(Box::pin(securing)).await.map_err(|error| located::located(error, text))
 }
 
 /// The result's columns under the names that PostgreSQL would give them.

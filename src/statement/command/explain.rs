@@ -5,9 +5,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{DataType, SchemaRef};
 use datafusion::execution::SendableRecordBatchStream;
-use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan};
+use datafusion::physical_plan::{DisplayFormatType, ExecutionPlan, StatisticsArgs, StatisticsContext};
 use futures::StreamExt;
 
 use super::{text_columns, text_rows};
@@ -15,6 +15,13 @@ use crate::access::lint::{Secured, shown_children};
 use crate::error::Result;
 use crate::statement::shapes::aliases::MARK;
 use crate::statement::{Rows, from_engine};
+
+/// How many rows are expected where nothing is known, as of a foreign table (PostgreSQL's `DEFAULT_FDW_TUPLES`).
+const ROWS_UNKNOWN: usize = 1000;
+/// Of a value of no fixed size.
+const WIDTH_UNKNOWN: usize = 32;
+/// PostgreSQL's `cpu_tuple_cost`.
+const COST_OF_ROW: f64 = 0.01;
 
 pub fn schema() -> SchemaRef {
     text_columns(&["QUERY PLAN"])
@@ -42,8 +49,27 @@ pub async fn explain(
         lines.push(format!("Rows: {row_count}"));
         lines.push(format!("Execution Time: {:.3} ms", elapsed.as_secs_f64() * 1000.0));
     }
+    if let Some(first) = lines.first_mut() {
+        first.push_str(&estimate(secured.plan()));
+    }
     let rows: Vec<Vec<String>> = lines.into_iter().map(|line| vec![line]).collect();
     text_rows(schema(), &rows, "EXPLAIN")
+}
+
+/// What the plan is thought to return, as PostgreSQL writes it behind its first line: `postgres_fdw` reads it there. A fence
+/// has no statistics, so that an estimate above one knows nothing of the table.
+fn estimate(plan: &Arc<dyn ExecutionPlan>) -> String {
+    let known = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new());
+    let rows = known.ok().and_then(|known| known.num_rows.get_value().copied());
+    let rows = rows.unwrap_or(ROWS_UNKNOWN);
+    let width: usize = plan.schema().fields().iter().map(|field| width(field.data_type())).sum();
+    let cost = f64::from(u32::try_from(rows).unwrap_or(u32::MAX)) * COST_OF_ROW;
+    format!("  (cost=0.00..{cost:.2} rows={rows} width={width})")
+}
+
+/// Bytes of a value as PostgreSQL guesses them (`get_typavgwidth`).
+fn width(data_type: &DataType) -> usize {
+    data_type.primitive_width().unwrap_or(if data_type == &DataType::Boolean { 1 } else { WIDTH_UNKNOWN })
 }
 
 /// A line for each operator above the tables, and for the tables' scans.

@@ -25,6 +25,7 @@ mod sizes;
 mod sleep;
 mod texts;
 pub mod types;
+pub mod unknown;
 mod visibility;
 
 use std::collections::HashMap;

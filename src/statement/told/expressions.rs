@@ -108,6 +108,7 @@ impl<'a> Scope<'a> {
                 let declared = metadata.as_ref().and_then(Told::of_metadata);
                 declared.unwrap_or(match value {
                     ScalarValue::Null | ScalarValue::Utf8(_) | ScalarValue::Utf8View(_) => Told::UNKNOWN,
+                    number if number.data_type().is_decimal() => Told::of(oid::NUMERIC, -1),
                     _ => Told::PLAIN,
                 })
             }

@@ -38,8 +38,12 @@ impl Teller<'_> {
             return Ok(plan);
         }
         let names = NamePreserver::new(&plan);
-        let resolved = plan.map_expressions(|expr| {
+        let is_condition = matches!(plan, LogicalPlan::Filter(_));
+        let resolved = plan.map_expressions(|mut expr| {
             let name = names.save(&expr);
+            if is_condition {
+                boolean_parameter(&mut expr);
+            }
             let resolved = expr.transform_up(|part| self.resolved(part, scope))?;
             Ok(resolved.update_data(|expr| name.restore(expr)))
         })?;
@@ -68,12 +72,19 @@ impl Teller<'_> {
             Expr::BinaryExpr(BinaryExpr { mut left, op, mut right }) => {
                 if is_pattern(op) {
                     text_parameter(&mut right);
+                } else if matches!(op, Operator::And | Operator::Or) {
+                    boolean_parameter(&mut left);
+                    boolean_parameter(&mut right);
                 } else if is_comparison(op) && is_parameter(&right) {
                     parameter_beside(&mut right, scope.told(&left));
                 } else if is_comparison(op) && is_parameter(&left) {
                     parameter_beside(&mut left, scope.told(&right));
                 }
                 Expr::BinaryExpr(BinaryExpr { left, op, right })
+            }
+            Expr::Not(mut condition) => {
+                boolean_parameter(&mut condition);
+                Expr::Not(condition)
             }
             Expr::Like(mut like) => {
                 text_parameter(&mut like.pattern);
@@ -92,6 +103,9 @@ impl Teller<'_> {
                 Expr::InList(listed)
             }
             Expr::Case(mut case) => {
+                if case.expr.is_none() {
+                    case.when_then_expr.iter_mut().for_each(|(when, _)| boolean_parameter(when));
+                }
                 let branches = case.when_then_expr.iter().map(|(_, then)| then).chain(&case.else_expr);
                 if branches.clone().any(|branch| has_no_type(branch)) {
                     let common = self.common(scope, || branches.clone().map(AsRef::as_ref));
@@ -146,7 +160,7 @@ impl Teller<'_> {
         let count = call.args.len();
         for (number, argument) in call.args.iter_mut().enumerate().filter(|(_, argument)| is_parameter(argument)) {
             if takes_boolean(&call.func, count, number) {
-                parameter_of(argument, Told::of(oid::BOOL, -1));
+                boolean_parameter(argument);
             }
         }
         call
@@ -253,6 +267,11 @@ fn text_parameter(expr: &mut Expr) {
     if let Expr::Placeholder(Placeholder { field: Some(field), .. }) = expr {
         *field = Arc::new(pgtype::declared(field, None));
     }
+}
+
+/// A condition is a boolean.
+fn boolean_parameter(expr: &mut Expr) {
+    parameter_of(expr, Told::of(oid::BOOL, -1));
 }
 
 /// A parameter that is compared with a value.

@@ -22,8 +22,7 @@ LEFT JOIN pg_catalog.pg_description d ON d.objoid = c.oid AND d.objsubid = a.att
 WHERE n.nspname = '{SCHEMA}' AND a.attnum > 0 AND NOT a.attisdropped ORDER BY c.relname, a.attnum
 """
 COMMENT = f"SELECT pg_catalog.obj_description(oid, 'pg_namespace') FROM pg_catalog.pg_namespace WHERE nspname = '{SCHEMA}'"
-# a mesh looks for names there at last, whatever `search_path` says
-PATH = f"SELECT current_setting('search_path') || ', {SCHEMA}'"
+PATH = "SHOW search_path"
 
 
 def copy(mesh, postgres):
