@@ -51,7 +51,9 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef}
 use datafusion::common::ScalarValue;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::session_state::SessionState;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::sql::parser::Statement as DfStatement;
+use futures::TryStreamExt;
 
 use audit::Recording;
 use bind::Bound;
@@ -59,6 +61,7 @@ use classify::{Command, SessionCommand};
 pub use command::copy::CopyFormat;
 use context::Context;
 pub use fault::from_engine;
+use functions::call::to_engine;
 use guard::Guard;
 pub use parse::Parsed;
 use run::Planned;
@@ -219,6 +222,10 @@ async fn rows(
     let stream = run::stream(&secured, &state, context, place)?;
     let notice = recorded_notice(&recording, context);
     let stream = recording.before(stream, context).await?;
+    // a literal is read when the first rows are made
+    let (of_rows, whole) = (stream.schema(), Arc::clone(text));
+    let stream = stream.map_err(move |error| to_engine(located::located(from_engine(error), &whole)));
+    let stream = Box::pin(RecordBatchStreamAdapter::new(of_rows, stream));
     Ok(Rows { schema, stream, tag, guard: Some(Guard::new(context)), notice })
 }
 

@@ -9,6 +9,7 @@ pub mod privileges;
 mod reader;
 mod settings;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::Statement;
@@ -29,6 +30,8 @@ use crate::error::{Error, Result, SqlState};
 
 /// How deeply parentheses and subqueries may nest: the parser's own count. Chains of operators are counted by `limits`.
 pub(super) const RECURSION_DEPTH_MAX: usize = 200;
+/// What operators are made of (PostgreSQL 15, 4.1.3 "Operators").
+const OPERATOR_CHARACTERS: &str = "+-*/<>=~!@#%^&|`?";
 /// How many statements one simple query may hold.
 const STATEMENTS_PER_QUERY_MAX: usize = 1_000;
 
@@ -54,6 +57,7 @@ pub fn parse(text: impl Into<Arc<str>>) -> Result<Vec<Parsed>> {
     limits::check_tokens(&tokens)?;
     let (mut tokens, clauses) = as_of::take(&tokens).map_err(|e| parser_error(e, text))?;
     trims_without_characters(&mut tokens);
+    computed_fetches(&mut tokens);
     let mut parser =
         Parser::new(&PostgreSqlDialect {}).with_recursion_limit(RECURSION_DEPTH_MAX).with_tokens_with_locations(tokens);
     let mut statements = parse_all(&mut parser, text)?;
@@ -74,12 +78,52 @@ pub fn parse(text: impl Into<Arc<str>>) -> Result<Vec<Parsed>> {
         .collect()
 }
 
-/// `trim(leading from x)` is `trim(leading x)`, which the parser reads alone of the two.
-fn trims_without_characters(tokens: &mut Vec<TokenWithSpan>) {
-    let keyword = |token: &Token| match token {
+/// `FETCH FIRST (…) ROWS ONLY` is `LIMIT (…)`: the parser knows a number there alone.
+fn computed_fetches(tokens: &mut Vec<TokenWithSpan>) {
+    let read: Vec<usize> = (0..tokens.len()).filter(|at| !matches!(tokens[*at].token, Token::Whitespace(_))).collect();
+    let mut dropped = BTreeSet::new();
+    for (number, window) in read.windows(3).enumerate() {
+        let [fetch, first, open] = window else { continue };
+        let [fetch_word, first_word] = [*fetch, *first].map(|at| keyword(&tokens[at].token));
+        if fetch_word != Keyword::FETCH
+            || !matches!(first_word, Keyword::FIRST | Keyword::NEXT)
+            || tokens[*open].token != Token::LParen
+        {
+            continue;
+        }
+        let mut depth = 0_usize;
+        let close = read[number + 2..].iter().position(|at| {
+            match tokens[*at].token {
+                Token::LParen => depth += 1,
+                Token::RParen => depth -= 1,
+                _ => {}
+            }
+            depth == 0
+        });
+        let Some([rows, only]) = close.and_then(|close| read.get(number + 3 + close..number + 5 + close)) else {
+            continue;
+        };
+        let [rows_word, only_word] = [*rows, *only].map(|at| keyword(&tokens[at].token));
+        if matches!(rows_word, Keyword::ROW | Keyword::ROWS) && only_word == Keyword::ONLY {
+            tokens[*fetch].token = Token::make_keyword("LIMIT");
+            dropped.extend([*first, *rows, *only]);
+        }
+    }
+    if !dropped.is_empty() {
+        let mut at = 0..;
+        tokens.retain(|_| at.next().is_none_or(|at| !dropped.contains(&at)));
+    }
+}
+
+fn keyword(token: &Token) -> Keyword {
+    match token {
         Token::Word(word) if word.quote_style.is_none() => word.keyword,
         _ => Keyword::NoKeyword,
-    };
+    }
+}
+
+/// `trim(leading from x)` is `trim(leading x)`, which the parser reads alone of the two.
+fn trims_without_characters(tokens: &mut Vec<TokenWithSpan>) {
     // the last three tokens that are no blanks
     let mut before = [Keyword::NoKeyword; 3];
     let mut opened = [false; 3];
@@ -149,7 +193,9 @@ fn parse_all(parser: &mut Parser<'_>, text: &str) -> Result<Vec<Read>> {
         });
         let next = parser.peek_token();
         if next.token != Token::SemiColon && next.token != Token::EOF {
-            return Err(near(&next, text));
+            // these two want a BY, and what stands in its place is wrong
+            let wants_by = matches!(keyword(&next.token), Keyword::GROUP | Keyword::ORDER);
+            return Err(near(if wants_by { parser.peek_nth_token_ref(1) } else { &next }, text));
         }
     }
 }
@@ -186,8 +232,7 @@ fn parser_error(error: ParserError, text: &str) -> Error {
             match location {
                 Some(location) => {
                     let position = position(text, location);
-                    let word: String =
-                        text.chars().skip(position - 1).take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                    let word = token_at(text, position);
                     if word.is_empty() {
                         syntax_error(fact, position)
                     } else {
@@ -203,6 +248,21 @@ fn parser_error(error: ParserError, text: &str) -> Error {
                 None => Error::new(SqlState::SYNTAX_ERROR, "syntax error").detail(fact.to_owned()),
             }
         }
+    }
+}
+
+/// The characters of the token that begins at a position, as far as they tell it.
+fn token_at(text: &str, position: usize) -> String {
+    let rest = || text.chars().skip(position - 1);
+    let of = |is: fn(char) -> bool| rest().take_while(|c| is(*c)).collect::<String>();
+    match rest().next() {
+        Some(first) if first.is_alphanumeric() || first == '_' => of(|c| c.is_alphanumeric() || c == '_'),
+        Some(first) if OPERATOR_CHARACTERS.contains(first) => of(|c| OPERATOR_CHARACTERS.contains(c)),
+        Some(quote @ ('\'' | '"')) => {
+            std::iter::once(quote).chain(rest().skip(1).take_while(|c| *c != quote)).chain([quote]).collect()
+        }
+        Some(other) if !other.is_whitespace() => other.to_string(),
+        _ => String::new(),
     }
 }
 

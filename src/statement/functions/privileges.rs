@@ -391,11 +391,13 @@ fn has_role(known: &Known, row: &Row<'_>) -> Result<Value> {
         _ => known.principal.name.clone(),
     };
     let (user, role) = (name(&who), name(&role));
+    let is_superuser = user == objects::SERVER_ROLE && !known.snapshot.catalog.users.contains_key(&user);
     let is_member = user == role
+        || is_superuser
         || objects::roles(&known.context)
             .iter()
             .any(|known| known.name == user && known.groups.contains(&role.as_str()));
-    Ok(Value::Bool(is_member && wanted.contains(&false)))
+    Ok(Value::Bool(is_member && (wanted.contains(&false) || is_superuser)))
 }
 
 /// Whether rows of the relation are held back from the principal.

@@ -15,6 +15,7 @@ use crate::pgtype::common::{common_type, compared_type, extreme_type};
 use crate::pgtype::{self, oid};
 use crate::statement::functions::sets::ROWS;
 use crate::statement::shapes::ARRAY_OF_SUBQUERY;
+use crate::statement::types::NUMERIC;
 
 /// What the expressions of a node may refer to.
 pub struct Scope<'a> {
@@ -125,6 +126,9 @@ impl<'a> Scope<'a> {
                     // not the client's, and of no type of PostgreSQL's
                     return self.told(expr).without_origin();
                 }
+                if field.name() == NUMERIC && field.metadata().is_empty() {
+                    return Told::of(oid::NUMERIC, -1);
+                }
                 let (told, target) = (self.told(expr), Told::of_field(field));
                 let is_same = || target.kind != Kind::Plain || self.arrow(expr).as_ref() == Some(field.data_type());
                 // a cast to the very type is none
@@ -141,7 +145,8 @@ impl<'a> Scope<'a> {
                 let branches = || case.when_then_expr.iter().map(|(_, then)| then.as_ref());
                 let otherwise = case.else_expr.as_deref();
                 // without ELSE there is a NULL
-                let told = self.together(|| branches().chain(otherwise));
+                // ELSE comes first (`transformCaseExpr`)
+                let told = self.together(|| otherwise.into_iter().chain(branches()));
                 if otherwise.is_none() { told.without_typmod() } else { told }
             }
             Expr::ScalarFunction(call) => self.function(expr, call.func.name(), &call.args),

@@ -8,11 +8,12 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, ScalarValue};
+use datafusion::functions::core::greatest;
 use datafusion::logical_expr::expr::{
     BinaryExpr, Cast, Exists, InSubquery, Placeholder, ScalarFunction, SetComparison,
 };
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Expr, LogicalPlan, Operator, ScalarUDF, Subquery};
+use datafusion::logical_expr::{Expr, LogicalPlan, Operator, ScalarUDF, Subquery, binary_expr, lit};
 
 use super::expressions::Scope;
 use super::{Kind, Teller, Told};
@@ -25,6 +26,9 @@ use crate::statement::{arrays, quantified};
 
 /// Functions whose arguments are brought to one type.
 const ONE_TYPE: [&str; 4] = ["coalesce", "greatest", "least", "nullif"];
+
+/// What an array has at a place, counted from 1. The two types of vectors count from 0.
+const ELEMENT: &str = "array_element";
 
 impl Teller<'_> {
     /// The node with its expressions resolved, the subqueries in them first.
@@ -122,6 +126,18 @@ impl Teller<'_> {
                 self.named(&mut call.params.args, scope);
                 Expr::AggregateFunction(call)
             }
+            Expr::ScalarFunction(mut call) if call.func.name() == ELEMENT => {
+                if let [array, at] = call.args.as_mut_slice() {
+                    if matches!(scope.told(array).type_oid(), Some(oid::INT2VECTOR | oid::OIDVECTOR)) {
+                        *at = binary_expr(std::mem::take(at), Operator::Plus, lit(1_i64));
+                    }
+                    // the engine counts from the end where there is nothing
+                    if !matches!(at, Expr::Literal(ScalarValue::Int64(Some(0..)) | ScalarValue::Int32(Some(0..)), _)) {
+                        *at = greatest().call(vec![std::mem::take(at), lit(0_i64)]);
+                    }
+                }
+                Expr::ScalarFunction(call)
+            }
             Expr::ScalarFunction(call) => Expr::ScalarFunction(self.function(call, scope)),
             other => return Ok(Transformed::no(other)),
         }))
@@ -216,7 +232,11 @@ fn concerns(expr: &Expr) -> bool {
         Expr::Cast(cast) => is_text(cast.field.data_type()) || Told::of_field(&cast.field).object().is_some(),
         Expr::ScalarFunction(call) => {
             let name = call.func.name();
-            name == types::TYPE_OF || ONE_TYPE.contains(&name) || json::takes_any(name) || is_row(name)
+            name == types::TYPE_OF
+                || name == ELEMENT
+                || ONE_TYPE.contains(&name)
+                || json::takes_any(name)
+                || is_row(name)
         }
         Expr::AggregateFunction(call) => json::takes_any(call.func.name()),
         _ => false,

@@ -56,6 +56,7 @@ async fn types_survive_expressions() {
         ("select lag(oid) over (order by oid), lag(relname, 1, 'x') over (order by oid) from pg_class", "oid, name"),
         ("select * from (values (1::oid)) v", "oid"),
         ("select 1.5, -1.5, 1.5 + 2.25, 1.5::numeric(3, 1)", "numeric, numeric, numeric, numeric(196613)"),
+        ("select 1.50::numeric, '1.5'::numeric, 1::numeric", "numeric, numeric, numeric"),
         ("select relname || 'x', relname::text, oid::int8, -oid::int8 from pg_class", "text, text, int8, int8"),
     ] {
         assert_eq!(told(sql).await, expected, "{sql}");
