@@ -43,6 +43,7 @@ use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::decide::RowRule;
 use super::principal::Principal;
+use super::pruning::{balanced, of_files};
 use super::scope::renamed;
 use super::tokens::tokens;
 use crate::catalog::model::DomainName;
@@ -53,7 +54,7 @@ pub const EXPRESSION_BYTES_MAX: usize = 16 * 1024;
 /// The function that gives an attribute of the principal.
 const PRINCIPAL_ATTRIBUTE: &str = "principal_attribute";
 
-/// The same predicate for providers, which prune by the logical form, and for execution.
+/// A predicate for providers, which prune by what the logical form says of files, and for execution.
 #[derive(Clone, Debug)]
 pub(super) struct RowFilter {
     pub(super) logical: Expr,
@@ -257,8 +258,9 @@ impl<'a> Compiler<'a> {
             Expr::Literal(..) => lit(false),
             other => other,
         };
+        let logical = balanced(logical).map_err(|error| error.strip_backtrace())?;
         let physical = self.physical(&logical)?;
-        Ok(Some(RowFilter { logical, physical }))
+        Ok(Some(RowFilter { logical: of_files(logical), physical }))
     }
 
     /// INVARIANT: nothing that passes can fail on a row, differ between two evaluations, or reach outside the row.

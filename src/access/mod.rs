@@ -24,6 +24,7 @@ pub mod leakproof;
 pub mod lint;
 pub mod mask;
 pub mod principal;
+mod pruning;
 #[cfg(test)]
 mod recorder;
 mod scan;

@@ -419,16 +419,31 @@ fn read_only(what: &str) -> Error {
         .hint("Data products are read-only here; their domains write them.")
 }
 
+/// What may stand between CREATE and the kind of what is created.
+const MODIFIERS: [&str; 8] = ["OR", "REPLACE", "TEMPORARY", "TEMP", "GLOBAL", "LOCAL", "UNLOGGED", "UNIQUE"];
+
 /// What a statement that does not run is told. PostgreSQL words writes in a read-only transaction the same way.
 fn refusal(statement: &Statement) -> Error {
     let text = statement.to_string();
     let mut words = text.split_whitespace().map(|word| word.trim_matches(|c: char| !c.is_ascii_alphabetic()));
     let first = words.next().unwrap_or_default().to_ascii_uppercase();
-    let second = words.next().unwrap_or_default().to_ascii_uppercase();
+    let (mut is_temporary, mut second) = (false, String::new());
+    for word in words.map(str::to_ascii_uppercase) {
+        is_temporary |= matches!(word.as_str(), "TEMPORARY" | "TEMP");
+        second = word;
+        if !MODIFIERS.contains(&second.as_str()) {
+            break;
+        }
+    }
     match first.as_str() {
         "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "TRUNCATE" => {
             let tag = if first == "TRUNCATE" { "TRUNCATE TABLE".to_owned() } else { first };
             read_only(&tag)
+        }
+        // those may be written in a read-only transaction
+        "CREATE" if is_temporary => {
+            Error::unsupported(format!("temporary {}s are not supported", second.to_lowercase()))
+                .hint("There are temporary views.")
         }
         "CREATE" | "ALTER" | "DROP" => read_only(&format!("{first} {second}")),
         "COMMENT" | "REINDEX" | "CLUSTER" | "LOCK" => read_only(&first),
@@ -542,7 +557,8 @@ mod tests {
             SqlState::FEATURE_NOT_SUPPORTED
         );
         assert_eq!(code("create temp view v as select * from t for update"), SqlState::READ_ONLY_SQL_TRANSACTION);
-        assert_eq!(code("create temp table t (x int)"), SqlState::READ_ONLY_SQL_TRANSACTION);
+        assert_eq!(code("create temp table t (x int)"), SqlState::FEATURE_NOT_SUPPORTED);
+        assert_eq!(code("create unique index i on t (x)"), SqlState::READ_ONLY_SQL_TRANSACTION);
     }
 
     #[test]

@@ -148,7 +148,7 @@ async fn views_have_bounds() {
     for (sql, expected) in [
         ("create temp view p as select $1::int", "42P02 there is no parameter $1"),
         ("create view p as select 1", "25006 cannot execute CREATE VIEW in a read-only transaction"),
-        ("create temp table p (x int)", "25006 cannot execute CREATE TEMPORARY in a read-only transaction"),
+        ("create temp table p (x int)", "0A000 temporary tables are not supported"),
         ("create temp view sales.p as select 1", "42P16 cannot create temporary relation in non-temporary schema"),
         ("drop view sales.orders", "25006 cannot execute DROP VIEW in a read-only transaction"),
         ("select * from b version as of 1", "42809 \"b\" is not a data product's table"),

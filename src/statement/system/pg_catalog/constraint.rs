@@ -1,4 +1,4 @@
-//! `pg_constraint` and `pg_index`: the keys of contracts. Nothing enforces them, and no index is kept: they say how tables
+//! `pg_constraint`, `pg_index` and `pg_depend`: the keys of contracts. Nothing enforces them, and no index is kept: they say how tables
 //! are meant to be read and joined.
 
 use std::collections::HashMap;
@@ -16,6 +16,9 @@ use crate::statement::system::objects::{self, Part, Referred, TableKey};
 
 /// The access method of the indexes: `btree`.
 const BTREE: &str = "403";
+/// The catalogs' own OIDs (`pg_class.dat`, `pg_constraint.h`).
+const PG_CLASS: u32 = 1259;
+const PG_CONSTRAINT: u32 = 2606;
 /// The collation of text (`pg_collation.dat`, `default`).
 const DEFAULT_COLLATION: u32 = 100;
 
@@ -139,6 +142,31 @@ pub fn index_rows(context: &Context, part: Part) -> Result<RecordBatch> {
         .oid_lists("indcollation", rows.iter().map(|row| of_types(row, &collation)))
         .oid_lists("indclass", rows.iter().map(|row| of_types(row, &|type_oid| operator_class(*type_oid))))
         .int2_lists("indoption", rows.iter().map(|row| Some(vec![0; row.key.numbers.len()])))
+        .finish()
+}
+
+/// `pg_depend`: a foreign key needs the index of the key that it refers to, and an index belongs to its key
+/// (`CreateConstraintEntry`, `index_create`).
+pub fn depend_rows(context: &Context, part: Part) -> Result<RecordBatch> {
+    // class, object, class and object that it depends on, how
+    let mut rows: Vec<(u32, u32, u32, u32, char)> = Vec::new();
+    for row in all(context, part)? {
+        let constraint = row.key.constraint;
+        match row.refers_to() {
+            Some(Referred { key: Some((_, index)), .. }) => {
+                rows.push((PG_CONSTRAINT, constraint, PG_CLASS, *index, 'n'));
+            }
+            Some(_) => {}
+            None if row.key.index != 0 => rows.push((PG_CLASS, row.key.index, PG_CONSTRAINT, constraint, 'i')),
+            None => {}
+        }
+    }
+    Filled::catalog("pg_depend", rows.len())?
+        .oids("classid", rows.iter().map(|row| row.0))
+        .oids("objid", rows.iter().map(|row| row.1))
+        .oids("refclassid", rows.iter().map(|row| row.2))
+        .oids("refobjid", rows.iter().map(|row| row.3))
+        .chars("deptype", rows.iter().map(|row| row.4))
         .finish()
 }
 

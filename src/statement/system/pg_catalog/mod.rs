@@ -54,6 +54,7 @@ const RELATIONS: &[Relation] = &[
     alike("pg_constraint", "pg_catalog.pg_constraint", DependsOn::Columns, constraint::rows),
     alike("pg_cursors", "", DependsOn::Moment, session::cursors),
     alike("pg_database", "pg_catalog.pg_database", DependsOn::Catalog, session::databases),
+    alike("pg_depend", "pg_catalog.pg_depend", DependsOn::Columns, constraint::depend_rows),
     alike("pg_description", "pg_catalog.pg_description", DependsOn::Columns, description::rows),
     alike("pg_group", "pg_catalog.pg_group", DependsOn::Catalog, roles::groups),
     alike("pg_index", "pg_catalog.pg_index", DependsOn::Columns, constraint::index_rows),

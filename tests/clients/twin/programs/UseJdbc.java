@@ -13,6 +13,7 @@ import java.sql.SQLException;
 import java.sql.Savepoint;
 import java.sql.Statement;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Properties;
 import java.util.Timer;
@@ -226,7 +227,9 @@ public class UseJdbc {
         while (result.next()) {
             List<String> cells = new ArrayList<>();
             for (int c = 1; c <= meta.getColumnCount(); c++) {
-                cells.add(String.valueOf(result.getString(c)));
+                // a byte array has no text of its own
+                boolean bytes = "bytea".equals(meta.getColumnTypeName(c));
+                cells.add(bytes ? Arrays.toString(result.getBytes(c)) : String.valueOf(result.getString(c)));
             }
             rows.add("row " + String.join(" | ", cells));
         }

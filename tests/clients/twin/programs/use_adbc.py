@@ -18,9 +18,13 @@ for depth in ("catalogs", "db_schemas", "tables", "all"):
         found = db.adbc_get_objects(depth=depth, db_schema_filter=None if depth == "db_schemas" else "sales").read_all()
         for catalog in found.to_pylist():
             print(catalog["catalog_name"])
-            for schema in catalog["catalog_db_schemas"] or []:
+            # the driver asks for no order
+            for schema in sorted(catalog["catalog_db_schemas"] or [], key=lambda schema: schema["db_schema_name"]):
                 print(" ", schema["db_schema_name"])
                 for table in schema["db_schema_tables"] or []:
+                    for part, order in (("table_columns", "ordinal_position"), ("table_constraints", "constraint_name")):
+                        if table.get(part):
+                            table[part].sort(key=lambda entry: entry[order])
                     print("   ", table)
 for name, sql in {
     "orders": "SELECT * FROM sales.orders ORDER BY id",

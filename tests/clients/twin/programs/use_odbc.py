@@ -49,7 +49,9 @@ for name, call in CATALOG.items():
         names = [column[0] for column in cursor.description]
         print(names)
         # OIDs of tables are each server's own
-        show(["OID" if "oid" in name else value for name, value in zip(names, row)] for row in cursor.fetchall())
+        rows = [["OID" if "oid" in name else value for name, value in zip(names, row)] for row in cursor.fetchall()]
+        # of other sessions' temporary tables
+        show(row for row in rows if not any(str(value).startswith(("pg_temp_", "pg_toast_temp_")) for value in row))
 SQL = "SELECT id, day, amount, note, at, j, club_id, big, small, flag, ratio, score, blob, local_at FROM sales.orders ORDER BY id"
 for name, options in {
     "rows": {},
