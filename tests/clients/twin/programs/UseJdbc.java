@@ -14,6 +14,7 @@ import java.sql.Savepoint;
 import java.sql.Statement;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.Properties;
 import java.util.Timer;
@@ -68,7 +69,8 @@ public class UseJdbc {
         section("version columns", () -> show(meta.getVersionColumns(null, "sales", "orders")));
         section("table privileges", () -> show(meta.getTablePrivileges(null, "sales", "%")));
         section("column privileges", () -> show(meta.getColumnPrivileges(null, "sales", "clubs", "%")));
-        section("types", () -> show(meta.getTypeInfo()));
+        // by the type's number in JDBC, which many share
+        section("types", () -> show(meta.getTypeInfo(), true));
         section("functions", () -> show(meta.getFunctions(null, "pg_catalog", "date_%")));
         section("function columns", () -> show(meta.getFunctionColumns(null, "pg_catalog", "date_trunc", "%")));
         section("procedures", () -> show(meta.getProcedures(null, "pg_catalog", "now")));
@@ -219,6 +221,10 @@ public class UseJdbc {
 
 
     static void show(ResultSet result) throws SQLException {
+        show(result, false);
+    }
+
+    static void show(ResultSet result, boolean sorted) throws SQLException {
         ResultSetMetaData meta = result.getMetaData();
         for (int c = 1; c <= meta.getColumnCount(); c++) {
             System.out.println("column " + meta.getColumnLabel(c) + " " + meta.getColumnTypeName(c));
@@ -232,6 +238,9 @@ public class UseJdbc {
                 cells.add(bytes ? Arrays.toString(result.getBytes(c)) : String.valueOf(result.getString(c)));
             }
             rows.add("row " + String.join(" | ", cells));
+        }
+        if (sorted) {
+            Collections.sort(rows);
         }
         for (String row : rows) {
             System.out.println(row.replace("\n", "\\n"));
