@@ -251,7 +251,8 @@ fn unnested(expression: &mut SqlExpr) -> ControlFlow<Error> {
                 && let Some(set) = set_of(&function.name)
                 && !is_unnested(function)
             {
-                function.name = ObjectName::from(vec![hidden_ident(&set.list_name())]);
+                let name = if asks(function) { set.list_name_of(&function.to_string()) } else { set.list_name() };
+                function.name = ObjectName::from(vec![hidden_ident(&name)]);
                 let list = expression.clone();
                 *expression = call(Set::Unnest.name(), list);
             }
@@ -260,6 +261,18 @@ fn unnested(expression: &mut SqlExpr) -> ControlFlow<Error> {
     }
     // most expressions call none, and are not looked at twice
     if has_set(expression) { VisitMut::visit(expression, &mut Unnest(0)) } else { ControlFlow::Continue(()) }
+}
+
+/// Whether a subquery is among the arguments. All have one name.
+fn asks(function: &Function) -> bool {
+    struct Subqueries;
+    impl Visitor for Subqueries {
+        type Break = ();
+        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            ControlFlow::Break(())
+        }
+    }
+    Visit::visit(&function.args, &mut Subqueries).is_break()
 }
 
 fn is_named(function: &Function, name: &str) -> bool {

@@ -4,7 +4,7 @@
 //! records has an array of structs.
 
 use std::fmt;
-use std::hash::{Hash, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
@@ -125,6 +125,19 @@ impl Set {
     /// The name under which a plan calls it, for the array of its rows.
     pub fn list_name(self) -> String {
         format!("{}{ROWS}", self.name())
+    }
+
+    /// The same for arguments that the engine's names for expressions do not tell apart: what is called alike is one to it.
+    pub fn list_name_of(self, arguments: &str) -> String {
+        let mut hasher = DefaultHasher::new();
+        arguments.hash(&mut hasher);
+        format!("{} {:x}{ROWS}", self.name(), hasher.finish())
+    }
+
+    /// The function behind one of these names.
+    pub fn of_list(name: &str) -> Option<Self> {
+        let plain = name.strip_suffix(ROWS)?;
+        Self::named(None, plain.split_once(' ').map_or(plain, |(plain, _)| plain))
     }
 
     /// The forms in which arguments of these types are held, `None` where there is no such function.
@@ -251,11 +264,10 @@ fn decimal_scale(data_type: &DataType) -> Option<i8> {
 
 /// The function of this name in a plan, if it is one of these.
 pub fn planned(name: &str, context: &Context) -> Option<Arc<ScalarUDF>> {
-    let plain = name.strip_suffix(ROWS)?;
-    let set = Set::named(None, plain)?;
+    let set = Set::of_list(name)?;
     let known = matches!(set, Set::AclExplode | Set::Channels).then(|| Known::new(context));
     let signature = Signature::user_defined(Volatility::Stable);
-    Some(Arc::new(ScalarUDF::new_from_impl(SetFunction { set, name: set.list_name(), known, signature })))
+    Some(Arc::new(ScalarUDF::new_from_impl(SetFunction { set, name: name.to_owned(), known, signature })))
 }
 
 /// The numbers 1, 2, … up to the longest of several arrays: WITH ORDINALITY.
@@ -279,7 +291,7 @@ impl fmt::Debug for SetFunction {
 
 impl PartialEq for SetFunction {
     fn eq(&self, other: &Self) -> bool {
-        self.set == other.set
+        (self.set, &self.name) == (other.set, &other.name)
     }
 }
 
@@ -287,7 +299,7 @@ impl Eq for SetFunction {}
 
 impl Hash for SetFunction {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.set.hash(state);
+        (self.set, &self.name).hash(state);
     }
 }
 

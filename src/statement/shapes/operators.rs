@@ -1,9 +1,9 @@
 //! Expressions: the types of literals, operators by their schema, collations, comparisons of rows, ANY and ALL.
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query, Select, SelectItem, SetExpr, Subscript,
-    TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value, ValueWithSpan,
+    AccessExpr, BinaryOperator, CastKind, DataType, DateTimeField, ExactNumberInfo, Expr, Function, FunctionArg,
+    FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query, Select, SelectItem, SetExpr,
+    Subscript, TableAlias, TableAliasColumnDef, TableFactor, UnaryOperator, Value, ValueWithSpan,
 };
 
 use super::{aliases, all_of, query_of};
@@ -14,6 +14,8 @@ use crate::statement::quantified;
 
 /// The function that stands for `ARRAY(SELECT …)` until its subquery is planned.
 pub const ARRAY_OF_SUBQUERY: &str = "array of subquery";
+/// What is called by its name alone and read as a column (PostgreSQL 15, `func_expr_common_subexpr`).
+const WORDS: [(&str, &str); 2] = [("current_schema", "current_schema"), ("current_catalog", "current_database")];
 /// How `IS DISTINCT FROM` and its contrary are called as operators, which no client can write.
 pub const IS_DISTINCT: &str = "is distinct from";
 pub const IS_NOT_DISTINCT: &str = "is not distinct from";
@@ -96,6 +98,15 @@ pub fn rewrite(expr: &mut Expr, text: &str) -> Result<()> {
             if let Some(left) = row(left) {
                 *expr = row_in_subquery(&left, subquery, *negated);
             }
+        }
+        // reserved words, which are functions without parentheses
+        Expr::Identifier(name) if name.quote_style.is_none() => {
+            if let Some((_, function)) = WORDS.iter().find(|(word, _)| fold(name) == *word) {
+                *expr = call(function, Vec::new());
+            }
+        }
+        Expr::Extract { field: DateTimeField::Custom(field), .. } if field.quote_style == Some('\'') => {
+            field.quote_style = None;
         }
         // as an operator, whose operands' types the planner is told
         Expr::IsDistinctFrom(left, right) => *expr = distinct(left, false, right),

@@ -13,7 +13,7 @@ use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, Windo
 use super::{Input, Kind, Told};
 use crate::pgtype::common::{common_type, compared_type, extreme_type};
 use crate::pgtype::{self, oid};
-use crate::statement::functions::sets::ROWS;
+use crate::statement::functions::sets::Set;
 use crate::statement::shapes::ARRAY_OF_SUBQUERY;
 use crate::statement::types::NUMERIC;
 
@@ -201,7 +201,7 @@ impl<'a> Scope<'a> {
                 [array, ..],
             )
             | ("array_prepend", [_, array]) => self.told(array).without_typmod(),
-            (name, [array]) if name.strip_suffix(ROWS) == Some("unnest") => self.told(array).without_typmod(),
+            (name, [array]) if Set::of_list(name) == Some(Set::Unnest) => self.told(array).without_typmod(),
             _ => self.as_the_engine_says(expr),
         }
     }
