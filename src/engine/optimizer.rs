@@ -69,7 +69,7 @@ impl OptimizerRule for OnTheSameKeys {
             return Ok(done);
         }
         let asked = plan.transform_down_with_subqueries(|node| match node {
-            LogicalPlan::Join(join) if join.join_type == JoinType::Inner => asked_of_rows(join),
+            LogicalPlan::Join(join) if join.join_type == JoinType::Inner => Ok(asked_of_rows(join)),
             node => Ok(Transformed::no(node)),
         })?;
         let done = self.0.rewrite(asked.data, config)?;
@@ -107,7 +107,7 @@ impl Keys {
 }
 
 /// The join with equalities that one side of speaks of several relations as a condition of its rows.
-fn asked_of_rows(mut join: Join) -> Result<Transformed<LogicalPlan>> {
+fn asked_of_rows(mut join: Join) -> Transformed<LogicalPlan> {
     fn relations<'a>(plan: &'a LogicalPlan, found: &mut Vec<&'a LogicalPlan>) {
         match plan {
             LogicalPlan::Join(join) if join.join_type == JoinType::Inner => {
@@ -128,11 +128,11 @@ fn asked_of_rows(mut join: Join) -> Result<Transformed<LogicalPlan>> {
         std::mem::take(&mut join.on).into_iter().partition(|(left, right)| is_of_one(left) && is_of_one(right));
     join.on = kept;
     if asked.is_empty() {
-        return Ok(Transformed::no(LogicalPlan::Join(join)));
+        return Transformed::no(LogicalPlan::Join(join));
     }
     let asked = asked.into_iter().map(|(left, right)| binary_expr(left, Operator::Eq, right));
     join.filter = join.filter.take().into_iter().chain(asked).reduce(Expr::and);
-    Ok(Transformed::yes(LogicalPlan::Join(join)))
+    Transformed::yes(LogicalPlan::Join(join))
 }
 
 /// A rule whose result counts only if its columns have the types that the plan's had.

@@ -48,8 +48,7 @@ impl Wanted {
             SqlState::UNDEFINED_COLUMN => {
                 Self::Column(names(message.strip_prefix("column ")?.strip_suffix(" does not exist")?))
             }
-            SqlState::AMBIGUOUS_COLUMN => Self::Column(names(quoted(message)?)),
-            SqlState::GROUPING_ERROR => Self::Column(names(quoted(message)?)),
+            SqlState::AMBIGUOUS_COLUMN | SqlState::GROUPING_ERROR => Self::Column(names(quoted(message)?)),
             SqlState::UNDEFINED_FUNCTION => {
                 Self::Function(names(message.strip_prefix("function ")?.split_once('(')?.0))
             }

@@ -349,7 +349,7 @@ impl ScalarUDFImpl for SetFunction {
                 None => return exec_err!("aclexplode was planned without a catalog"),
             },
             Set::Channels => match &self.known {
-                Some(known) => texts(known.listings.channels.channels(), rows),
+                Some(known) => texts(&known.listings.channels.channels(), rows),
                 None => return exec_err!("pg_listening_channels was planned without a session"),
             },
             // nothing is partitioned: `check_rel_can_be_partition` has no rows for tables and views
@@ -369,7 +369,7 @@ impl ScalarUDFImpl for SetFunction {
 }
 
 /// The same texts in every row.
-fn texts(values: Vec<String>, rows: usize) -> ArrayRef {
+fn texts(values: &[String], rows: usize) -> ArrayRef {
     let mut lists = ListBuilder::new(StringBuilder::new());
     for _ in 0..rows {
         lists.append_value(values.iter().map(Some));

@@ -156,9 +156,8 @@ pub fn depend_rows(context: &Context, part: Part) -> Result<RecordBatch> {
             Some(Referred { key: Some((_, index)), .. }) => {
                 rows.push((PG_CONSTRAINT, constraint, PG_CLASS, *index, 'n'));
             }
-            Some(_) => {}
             None if row.key.index != 0 => rows.push((PG_CLASS, row.key.index, PG_CONSTRAINT, constraint, 'i')),
-            None => {}
+            Some(_) | None => {}
         }
     }
     Filled::catalog("pg_depend", rows.len())?
