@@ -193,6 +193,8 @@ fn session_config(parallelism: usize) -> SessionConfig {
     options.execution.parquet.reorder_filters = true;
     options.execution.parquet.schema_force_view_types = true;
     options.sql_parser.parse_float_as_decimal = true;
+    // tools put a query with ORDER BY into FROM and mean its order, which PostgreSQL's rows keep on their way
+    options.sql_parser.enable_subquery_sort_elimination = false;
     // what only metadata says of a column's type may be lost on the way, and is looked at in the analysed plan
     options.execution.skip_physical_aggregate_schema_check = true;
     config
