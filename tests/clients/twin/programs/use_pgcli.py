@@ -7,7 +7,8 @@ from transcript import DATABASE, HOST, PASSWORD, PORT, USER, section
 executor = PGExecute(DATABASE, USER, PASSWORD, HOST, str(PORT), None)
 for name, ask in {
     "search path": lambda: executor.search_path(),
-    "schemata": lambda: executor.schemata(),
+    # of other sessions' temporary tables
+    "schemata": lambda: (s for s in executor.schemata() if not s.startswith(("pg_temp_", "pg_toast_temp_"))),
     "tables": lambda: executor.tables(),
     "views": lambda: executor.views(),
     "table columns": lambda: executor.table_columns(),
