@@ -1,6 +1,6 @@
 //! Statements of many megabytes: what reading them costs falls on nobody but who sends them.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::raw::{Client, parse, query, sync};
 use crate::serving::shared;
@@ -12,6 +12,20 @@ fn large() -> String {
 
 #[tokio::test]
 async fn while_they_are_read_others_are_answered() {
+    let mut seen = Vec::new();
+    // a machine that is busy elsewhere may be late once
+    for _ in 0..3 {
+        let (answered, read) = beside_large_ones().await;
+        if answered < read / 2 {
+            return;
+        }
+        seen.push((answered, read));
+    }
+    panic!("the small one and the large ones took {seen:?}");
+}
+
+/// How long a small statement takes, and how long large ones that were sent before it.
+async fn beside_large_ones() -> (Duration, Duration) {
     let (server, message) = (shared(), query(&large()));
     let mut healthy = Client::connect(server.address, "sales_analyst").await;
     // more than there are threads that serve connections
@@ -27,8 +41,7 @@ async fn while_they_are_read_others_are_answered() {
     for sender in &mut senders {
         assert_eq!(sender.lines().await, ["Columns one:23", "Row 1", "Complete SELECT 1", "Ready I"]);
     }
-    let read = began.elapsed();
-    assert!(answered < read / 2, "the small one took {answered:?}, the large ones {read:?}");
+    (answered, began.elapsed())
 }
 
 #[tokio::test]
