@@ -1,6 +1,7 @@
 //! The query engine that all sessions share: memory and spill limits, functions, optimizer rules. It holds no catalog
 //! and no tables; what a statement may see is given to it by `statement::bind`.
 
+pub mod grouping_sets;
 pub mod once;
 mod optimizer;
 pub mod share;
@@ -15,6 +16,8 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::SessionConfig;
 use tokio::runtime::{Handle, Runtime};
 use tokio::sync::Semaphore;
@@ -107,6 +110,7 @@ impl Engine {
             .with_runtime_env(Arc::clone(&runtime))
             .with_default_features()
             .with_optimizer_rules(optimizer::rules())
+            .with_physical_optimizer_rules(physical_rules())
             .build();
         let planning = Arc::new(Semaphore::new((limits.parallelism * PLANNING_PER_CORE).max(PLANNING_MIN)));
         let workers = Workers::new(limits.parallelism)?;
@@ -183,6 +187,11 @@ impl Engine {
         }
         state
     }
+}
+
+fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let own: Arc<dyn PhysicalOptimizerRule + Send + Sync> = Arc::new(grouping_sets::GroupingSetsApart);
+    std::iter::once(own).chain(PhysicalOptimizer::new().rules).collect()
 }
 
 fn session_config(parallelism: usize) -> SessionConfig {

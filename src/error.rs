@@ -69,6 +69,7 @@ impl SqlState {
     pub const DUPLICATE_COLUMN: Self = Self("42701");
     pub const WRONG_OBJECT_TYPE: Self = Self("42809");
     pub const DUPLICATE_TABLE: Self = Self("42P07");
+    pub const INVALID_COLUMN_REFERENCE: Self = Self("42P10");
     pub const INVALID_TABLE_DEFINITION: Self = Self("42P16");
     pub const INVALID_OBJECT_DEFINITION: Self = Self("42P17");
     pub const DUPLICATE_CURSOR: Self = Self("42P03");

@@ -42,6 +42,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::decide::RowRule;
+use super::leaf::with_leaves;
 use super::principal::Principal;
 use super::pruning::{balanced, of_files};
 use super::scope::renamed;
@@ -259,7 +260,7 @@ impl<'a> Compiler<'a> {
             other => other,
         };
         let logical = balanced(logical).map_err(|error| error.strip_backtrace())?;
-        let physical = self.physical(&logical)?;
+        let physical = with_leaves(&self.physical(&logical)?).map_err(|error| error.strip_backtrace())?;
         Ok(Some(RowFilter { logical: of_files(logical), physical }))
     }
 

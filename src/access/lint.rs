@@ -43,6 +43,7 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use super::scan::SecureScanExec;
 use super::whole::WholeScanExec;
 use crate::apply::{ApplyExec, KeptExec, LookupExec};
+use crate::engine::grouping_sets::AnyRowsExec;
 use crate::engine::once::OnceExec;
 use crate::error::{Error, Result};
 
@@ -173,6 +174,7 @@ fn is_operator(any: &dyn Any) -> bool {
         any,
         AggregateExec,
         AnalyzeExec,
+        AnyRowsExec,
         // calls functions that wait, of which the list of functions has pg_sleep
         AsyncFuncExec,
         BoundedWindowAggExec,

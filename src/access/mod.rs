@@ -20,6 +20,7 @@ pub mod filter;
 pub mod fingerprint;
 mod glob;
 pub mod grants;
+mod leaf;
 pub mod leakproof;
 pub mod lint;
 pub mod mask;

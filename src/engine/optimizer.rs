@@ -8,6 +8,7 @@
 //! asked of the rows again, and joins of both kinds stay as they are.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
@@ -28,8 +29,8 @@ const CROSS_JOIN: &str = "eliminate_cross_join";
 pub fn rules() -> Vec<Rule> {
     let rule = |rule: Rule| -> Rule {
         match rule.name() {
-            SINGLE_DISTINCT => Arc::new(OfSameTypes(rule)),
-            CROSS_JOIN => Arc::new(OnTheSameKeys(rule)),
+            SINGLE_DISTINCT => Arc::new(Checked(rule, of_same_types)),
+            CROSS_JOIN => Arc::new(Checked(rule, on_the_same_keys)),
             _ => rule,
         }
     };
@@ -38,11 +39,18 @@ pub fn rules() -> Vec<Rule> {
     own.chain([Arc::new(ExtractEquijoinPredicate::new()) as Rule]).collect()
 }
 
-/// A rule that may join in another order, but not on less.
-#[derive(Debug)]
-struct OnTheSameKeys(Rule);
+/// A rule of the engine whose results are looked at before they count.
+struct Checked(Rule, Rewrite);
 
-impl OptimizerRule for OnTheSameKeys {
+type Rewrite = fn(&Rule, LogicalPlan, &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>>;
+
+impl fmt::Debug for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl OptimizerRule for Checked {
     fn name(&self) -> &str {
         self.0.name()
     }
@@ -56,25 +64,30 @@ impl OptimizerRule for OnTheSameKeys {
     }
 
     fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        let before = Keys::of(&plan)?;
-        if before.of_nulls {
-            return Ok(Transformed::no(plan));
-        }
-        if before.pairs.is_empty() {
-            return self.0.rewrite(plan, config);
-        }
-        let done = self.0.rewrite(plan.clone(), config)?;
-        let after = Keys::of(&done.data)?;
-        if before.pairs.iter().all(|(left, right)| after.has(left, right)) {
-            return Ok(done);
-        }
-        let asked = plan.transform_down_with_subqueries(|node| match node {
-            LogicalPlan::Join(join) if join.join_type == JoinType::Inner => Ok(asked_of_rows(join)),
-            node => Ok(Transformed::no(node)),
-        })?;
-        let done = self.0.rewrite(asked.data, config)?;
-        Ok(Transformed::yes(done.data))
+        (self.1)(&self.0, plan, config)
     }
+}
+
+/// Joins may be in another order, but not on less.
+fn on_the_same_keys(rule: &Rule, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+    let before = Keys::of(&plan)?;
+    if before.of_nulls {
+        return Ok(Transformed::no(plan));
+    }
+    if before.pairs.is_empty() {
+        return rule.rewrite(plan, config);
+    }
+    let done = rule.rewrite(plan.clone(), config)?;
+    let after = Keys::of(&done.data)?;
+    if before.pairs.iter().all(|(left, right)| after.has(left, right)) {
+        return Ok(done);
+    }
+    let asked = plan.transform_down_with_subqueries(|node| match node {
+        LogicalPlan::Join(join) if join.join_type == JoinType::Inner => Ok(asked_of_rows(join)),
+        node => Ok(Transformed::no(node)),
+    })?;
+    let done = rule.rewrite(asked.data, config)?;
+    Ok(Transformed::yes(done.data))
 }
 
 /// What the inner joins of a plan are on.
@@ -135,32 +148,16 @@ fn asked_of_rows(mut join: Join) -> Transformed<LogicalPlan> {
     Transformed::yes(LogicalPlan::Join(join))
 }
 
-/// A rule whose result counts only if its columns have the types that the plan's had.
-#[derive(Debug)]
-struct OfSameTypes(Rule);
-
-impl OptimizerRule for OfSameTypes {
-    fn name(&self) -> &str {
-        self.0.name()
+/// The result counts only if its columns have the types that the plan's had.
+#[expect(clippy::unnecessary_wraps, reason = "it is a `Rewrite`")]
+fn of_same_types(rule: &Rule, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+    if !matches!(plan, LogicalPlan::Aggregate(_)) {
+        return Ok(Transformed::no(plan));
     }
-
-    fn apply_order(&self) -> Option<ApplyOrder> {
-        self.0.apply_order()
-    }
-
-    fn supports_rewrite(&self) -> bool {
-        true
-    }
-
-    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
-        if !matches!(plan, LogicalPlan::Aggregate(_)) {
-            return Ok(Transformed::no(plan));
-        }
-        match self.0.rewrite(plan.clone(), config) {
-            Ok(done) if same_types(&done.data, &plan) => Ok(done),
-            // where it cannot, the aggregate as it is still can
-            Ok(_) | Err(_) => Ok(Transformed::no(plan)),
-        }
+    match rule.rewrite(plan.clone(), config) {
+        Ok(done) if same_types(&done.data, &plan) => Ok(done),
+        // where it cannot, the aggregate as it is still can
+        Ok(_) | Err(_) => Ok(Transformed::no(plan)),
     }
 }
 

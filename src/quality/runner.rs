@@ -268,7 +268,9 @@ impl Runner {
 
     fn judge_freshness(&self) {
         let now = Utc::now();
-        let judged = self.known.iter().filter_map(|(id, known)| {
+        // what is being measured is judged with it, and must not be told by what it was before
+        let settled = self.known.iter().filter(|(_, known)| known.place != Place::Running);
+        let judged = settled.filter_map(|(id, known)| {
             let product = self.snapshot.product(id)?;
             // a changed contract has other checks, and is measured anew
             let is_current = known.measured.as_ref().is_some_and(|(contract, _)| *contract == product.contract_sha256);

@@ -10,6 +10,7 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, SchemaError};
 
 use super::functions::call::no_such_function;
+use super::shapes::positions::{Clause, not_listed};
 use crate::access::missing_file;
 use crate::engine::share::BEYOND_SHARE;
 use crate::error::{Error, SqlState};
@@ -292,6 +293,9 @@ fn from_plan(message: &str) -> Error {
         )
         .hint("You might need to add explicit type casts.");
     }
+    if let Some(error) = unlisted(first) {
+        return error;
+    }
     let sqlstate = if first.contains("No function matches") || first.contains("does not support zero arguments") {
         SqlState::UNDEFINED_FUNCTION
     } else if first.contains("must appear in the GROUP BY")
@@ -312,6 +316,25 @@ fn from_plan(message: &str) -> Error {
         SqlState::SYNTAX_ERROR
     };
     Error::new(sqlstate, lower_first(first))
+}
+
+/// What GROUP BY, ORDER BY or DISTINCT ON say of a SELECT list that does not have it.
+fn unlisted(message: &str) -> Option<Error> {
+    let number = |rest: &str| rest.split([' ', ',']).next().and_then(|number| number.parse().ok());
+    if let Some(rest) = message.strip_prefix("Cannot find column with position ") {
+        return Some(not_listed(Clause::GroupBy, number(rest)?));
+    }
+    if let Some(rest) = message.strip_prefix("Order by column out of bounds, specified: ") {
+        return Some(not_listed(Clause::OrderBy, number(rest)?));
+    }
+    let message = if message.starts_with("For SELECT DISTINCT, ORDER BY expressions ") {
+        "for SELECT DISTINCT, ORDER BY expressions must appear in select list"
+    } else if message.starts_with("SELECT DISTINCT ON expressions must match") {
+        "SELECT DISTINCT ON expressions must match initial ORDER BY expressions"
+    } else {
+        return None;
+    };
+    Some(Error::new(SqlState::INVALID_COLUMN_REFERENCE, message))
 }
 
 /// A column beside an aggregate, as the engine names it: with all the names that its relation has.

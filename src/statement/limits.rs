@@ -7,11 +7,12 @@ use std::ops::ControlFlow;
 
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::sql::sqlparser::ast::{Expr, GroupByExpr, Query, Select, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{GroupByExpr, Query, Select, Visit, Visitor};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::fault::from_engine;
+use super::shapes::grouping;
 use crate::error::{Error, Result, SqlState};
 
 /// How many tokens one query string may hold, white space included.
@@ -142,7 +143,7 @@ pub fn check_grouping_sets(query: &Query) -> Result<()> {
         type Break = usize;
         fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<usize> {
             let GroupByExpr::Expressions(items, _) = &select.group_by else { return ControlFlow::Continue(()) };
-            let sets = items.iter().fold(1_usize, |sets, item| sets.saturating_mul(grouping_sets(item)));
+            let sets = items.iter().fold(1_usize, |sets, item| sets.saturating_mul(grouping::count(item)));
             if sets > GROUPING_SETS_MAX { ControlFlow::Break(sets) } else { ControlFlow::Continue(()) }
         }
     }
@@ -151,15 +152,6 @@ pub fn check_grouping_sets(query: &Query) -> Result<()> {
         ControlFlow::Break(_) => {
             Err(too_complex(format!("too many grouping sets present (maximum {GROUPING_SETS_MAX})")))
         }
-    }
-}
-
-fn grouping_sets(item: &Expr) -> usize {
-    match item {
-        Expr::Cube(sets) => 1_usize.checked_shl(u32::try_from(sets.len()).unwrap_or(u32::MAX)).unwrap_or(usize::MAX),
-        Expr::Rollup(sets) => sets.len() + 1,
-        Expr::GroupingSets(sets) => sets.len(),
-        _ => 1,
     }
 }
 

@@ -7,15 +7,16 @@
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Word};
 
-use super::limits;
 use super::parse::position;
+use super::{PARSED_AT_ONCE_BYTES_MAX, limits};
 use crate::access::tokens::tokens_up_to;
 use crate::error::{Error, SqlState};
 
 /// The error with its place, if it has none yet and names something that stands in `text`.
 pub fn located(error: Error, text: &str) -> Error {
     let report = error.report();
-    if report.position.is_some() {
+    // a long text is read once alone, away from the threads that serve connections
+    if report.position.is_some() || text.len() > PARSED_AT_ONCE_BYTES_MAX {
         return error;
     }
     let Some(wanted) = Wanted::of(report.sqlstate, &report.message) else { return error };

@@ -16,9 +16,9 @@ use datafusion::execution::session_state::SessionState;
 use datafusion::logical_expr::planner::{PlannedRelation, RelationPlanner, RelationPlannerContext, RelationPlanning};
 use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, SubqueryAlias, cast, lit};
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments,
-    GroupByExpr, Ident, Join, JoinOperator, ObjectName, ObjectNamePart, OrderByKind, Query, Select, SelectItem,
-    SetExpr, Statement, TableAlias, TableFactor, Visit, VisitMut, Visitor, VisitorMut,
+    AccessExpr, Distinct, Expr as SqlExpr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, GroupByExpr, Ident, Join, JoinOperator, ObjectName, ObjectNamePart, OrderByKind, Query, Select,
+    SelectItem, SetExpr, Statement, TableAlias, TableFactor, Visit, VisitMut, Visitor, VisitorMut,
 };
 
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
@@ -66,6 +66,17 @@ impl VisitorMut for SetApart {
         refused(select.selection.as_ref(), "WHERE")?;
         refused(select.having.as_ref(), "HAVING")?;
         alone_in_from(select);
+        let listed = |item: &SelectItem| match item {
+            SelectItem::UnnamedExpr(expression) | SelectItem::ExprWithAlias { expr: expression, .. } => {
+                has_set(expression)
+            }
+            _ => false,
+        };
+        if matches!(select.distinct, Some(Distinct::On(_))) && select.projection.iter().any(listed) {
+            let error = Error::unsupported("set-returning functions are not supported beside DISTINCT ON")
+                .hint("Call them in FROM, or in a subquery in FROM.");
+            return ControlFlow::Break(error);
+        }
         for item in &mut select.projection {
             select_item(item)?;
         }

@@ -3,11 +3,15 @@
 //!
 //! Knows the statement alone: no catalog, no types of columns. Every rewriting holds for all statements of its shape.
 //! * [`aliases`]: every column of a SELECT list has a name of its own.
+//! * [`grouping`]: GROUP BY and its sets.
+//! * [`positions`]: numbers that stand for columns of the SELECT list.
 //! * [`relations`]: what names of relations stand for.
 //! * [`operators`]: literals' types, OPERATOR(), COLLATE, comparisons of rows, ANY and ALL.
 
 pub mod aliases;
+pub mod grouping;
 mod operators;
+pub mod positions;
 pub mod relations;
 
 use std::ops::ControlFlow;
@@ -20,6 +24,7 @@ use datafusion::sql::sqlparser::ast::{
     WildcardAdditionalOptions, WindowFrameBound, WindowSpec, WindowType,
 };
 
+use self::positions::{Clause, Listed};
 use self::relations::Relations;
 use crate::error::{Error, Result, SqlState};
 
@@ -70,10 +75,9 @@ impl VisitorMut for Shapes<'_> {
         }
         if let Some(order_by) = &mut query.order_by
             && let OrderByKind::Expressions(items) = &mut order_by.kind
+            && let Err(error) = positions::check_order(&query.body, items, self.text)
         {
-            for item in items.iter_mut() {
-                as_it_is(&mut item.expr);
-            }
+            return ControlFlow::Break(error);
         }
         tables_as_selects(&mut query.body);
         values_of_one_type(&mut query.body);
@@ -94,20 +98,11 @@ impl VisitorMut for Shapes<'_> {
         let relations = Relations::of(select);
         relations.name_wildcards(&mut select.projection);
         self.relations.push(relations);
-        if let GroupByExpr::Expressions(items, _) = &mut select.group_by {
-            // `GROUP BY (a, b)` is `GROUP BY a, b`
-            *items = std::mem::take(items).into_iter().flat_map(entries).collect();
-            for item in items {
-                match item {
-                    Expr::Rollup(sets) | Expr::Cube(sets) | Expr::GroupingSets(sets) => {
-                        sets.iter_mut().flatten().for_each(as_it_is);
-                    }
-                    item => as_it_is(item),
-                }
-            }
+        if let Err(error) = grouping::rewrite(select, self.text) {
+            return ControlFlow::Break(error);
         }
-        if let Some(Distinct::On(items)) = &mut select.distinct {
-            items.iter_mut().for_each(as_it_is);
+        if let Err(error) = distinct_on(select, self.text) {
+            return ControlFlow::Break(error);
         }
         for window in &mut select.named_window {
             if let NamedWindowExpr::WindowSpec(window) = &mut window.1 {
@@ -158,12 +153,14 @@ impl VisitorMut for Shapes<'_> {
     }
 }
 
-/// The entries of a row, or what is none by itself.
-fn entries(item: Expr) -> Vec<Expr> {
-    match item {
-        Expr::Tuple(entries) => entries,
-        item => vec![item],
+fn distinct_on(select: &mut Select, text: &str) -> Result<()> {
+    let mut distinct = select.distinct.take();
+    if let Some(Distinct::On(items)) = &mut distinct {
+        let listed = Listed::of(select, text);
+        items.iter_mut().try_for_each(|item| listed.resolve(item, Clause::DistinctOn))?;
     }
+    select.distinct = distinct;
+    Ok(())
 }
 
 /// A number that the planner takes as it stands: a position, a limit. [`operators`] leaves it alone.
@@ -382,7 +379,12 @@ mod tests {
             ("SELECT (t).a FROM s.t", "SELECT t.a AS \"a\" FROM s.t"),
             ("SELECT * FROM pg_catalog.f(x)", "SELECT * FROM f(x)"),
             ("VALUES (NULL, 1), ('{}'::jsonb, 2)", "VALUES (NULL::JSONB, 1::INT4), ('{}'::JSONB, 2::INT4)"),
-            ("SELECT count(1) FROM t GROUP BY 2", "SELECT count(1L) AS \"count\" FROM t GROUP BY 2L"),
+            ("SELECT count(1), a FROM t GROUP BY (2)", "SELECT count(1L) AS \"count\", a FROM t GROUP BY 2L"),
+            ("SELECT a, b FROM t GROUP BY CUBE (2, 1)", "SELECT a, b FROM t GROUP BY CUBE (b, a)"),
+            (
+                "SELECT a FROM t GROUP BY GROUPING SETS (ROLLUP (a, b), CUBE (1), ())",
+                "SELECT a FROM t GROUP BY GROUPING SETS ((a, b), (a), (), (a), (), ())",
+            ),
         ] {
             assert_eq!(said(sql), expected, "{sql}");
         }

@@ -114,6 +114,15 @@ pub(super) fn is_said_by_joins(node: &LogicalPlan, config: &ConfigOptions) -> Re
     decorrelates(node, config)
 }
 
+/// As [`is_said_by_joins`], of a LATERAL join whose right side is `right` to the optimizer's rules.
+pub(super) fn is_lateral_said_by_joins(
+    node: &LogicalPlan,
+    right: &LogicalPlan,
+    config: &ConfigOptions,
+) -> Result<bool> {
+    Ok(rows_out_of_nothing(right)? <= 1 && may_be_asked_above(right)? && decorrelates(node, config)?)
+}
+
 /// A join that marks rows knows two answers. `x IN (SELECT …)` has a third, which makes no difference where a row is let
 /// through by it, and does where it is negated or looked at.
 fn has_three_values_at_the_top_alone(predicate: &Expr) -> bool {
@@ -138,7 +147,7 @@ fn has_three_values_at_the_top_alone(predicate: &Expr) -> bool {
 }
 
 /// Tries the optimizer's own rules on a node, whose inputs have their columns and nothing else here.
-pub(super) fn decorrelates(node: &LogicalPlan, config: &ConfigOptions) -> Result<bool> {
+fn decorrelates(node: &LogicalPlan, config: &ConfigOptions) -> Result<bool> {
     let empty = |plan: &LogicalPlan| {
         LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, schema: Arc::clone(plan.schema()) })
     };

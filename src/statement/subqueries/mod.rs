@@ -31,7 +31,7 @@ use datafusion::optimizer::analyzer::AnalyzerRule;
 
 pub use functions::array_marker;
 use functions::{maybe, only};
-use joins::{decorrelates, is_of_all_rows, is_said_by_joins};
+use joins::{is_lateral_said_by_joins, is_of_all_rows, is_said_by_joins};
 
 use super::quantified;
 use super::shapes::ARRAY_OF_SUBQUERY;
@@ -553,7 +553,7 @@ fn refers_to(expr: &Expr, schema: &datafusion::common::DFSchema) -> Result<bool>
 fn rewrite_lateral(node: LogicalPlan, config: &ConfigOptions) -> Result<Transformed<LogicalPlan>> {
     let LogicalPlan::Join(join) = &node else { return Ok(Transformed::no(node)) };
     let here = free_columns(&join.right)?.iter().all(|(_, column)| join.left.schema().has_column(column));
-    if here && decorrelates(&node, config)? {
+    if here && is_lateral_said_by_joins(&node, &without_marks(join.right.as_ref().clone())?, config)? {
         return Ok(Transformed::no(node));
     }
     let outer = match join.join_type {

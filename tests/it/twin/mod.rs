@@ -181,6 +181,9 @@ impl<'a> Twins<'a> {
             if self.differ(&statement, &answers) {
                 if self.repeats && self.is_unsteady(&statement, &mut first, &mut second).await {
                     tally.unsteady += 1;
+                    if self.shows {
+                        eprintln!("unsteady: {}", self.told(known, number, &statement, &answers));
+                    }
                     continue;
                 }
                 tally.different += 1;

@@ -230,9 +230,9 @@ fn aggregate(maker: &mut Maker<'_>, scope: &Scope, from: &str) -> Query {
     let keys: Vec<String> = (0..maker.random.between(1, 2)).map(|_| maker.scalar(scope, 1)).collect();
     let places: Vec<String> = (1..=keys.len()).map(|at| at.to_string()).collect();
     let grouping = match maker.random.below(8) {
-        0 => format!("rollup ({})", keys.join(", ")),
-        1 => format!("cube ({})", keys.join(", ")),
-        2 => format!("grouping sets (({}), ())", keys.join(", ")),
+        0 => format!("rollup ({})", places.join(", ")),
+        1 => format!("cube ({})", places.join(", ")),
+        2 => format!("grouping sets (({}), ())", places.join(", ")),
         _ => places.join(", "),
     };
     let having = if maker.random.chance(25) {
