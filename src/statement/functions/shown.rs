@@ -1,4 +1,4 @@
-//! How values of `regclass` and its kin leave a statement.
+//! How values of `regclass` and its kin, and arrays of them, leave a statement or become texts.
 //!
 //! PostgreSQL 15, section 8.19 "Object Identifier Types". In a plan a value is its OID. What leaves the statement has its
 //! name, too, since a client may ask for either form.
@@ -38,9 +38,7 @@ pub fn with_names(plan: LogicalPlan, told: &[Told], context: &Context) -> Result
         };
         match told.object().and_then(Reg::of_type).filter(|_| held) {
             Some(kind) => {
-                let shown =
-                    Shown { kind, known: Known::new(context), signature: Signature::any(1, Volatility::Stable) };
-                let shown = ScalarUDF::new_from_impl(shown).call(vec![column]);
+                let shown = Shown::function(kind, Form::Both, context).call(vec![column]);
                 shown.alias_qualified(qualifier.cloned(), field.name())
             }
             None => column,
@@ -50,22 +48,36 @@ pub fn with_names(plan: LogicalPlan, told: &[Told], context: &Context) -> Result
     LogicalPlanBuilder::from(plan).project(columns)?.build()
 }
 
-/// From an OID to the OID and the name, or from an array of the former to one of the latter.
+/// From an array of OIDs of such a type to an array of texts.
+pub fn names(kind: Reg, context: &Context) -> ScalarUDF {
+    Shown::function(kind, Form::Name, context)
+}
+
+/// What stands for an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Form {
+    /// A record of its OID and its name.
+    Both,
+    Name,
+}
+
+/// From an OID to what stands for the object, or from an array of the former to one of the latter.
 struct Shown {
     kind: Reg,
+    form: Form,
     known: Known,
     signature: Signature,
 }
 
 impl fmt::Debug for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Shown({:?})", self.kind)
+        write!(f, "Shown({:?}, {:?})", self.kind, self.form)
     }
 }
 
 impl PartialEq for Shown {
     fn eq(&self, other: &Self) -> bool {
-        self.kind == other.kind && self.known.facts.pid == other.known.facts.pid
+        (self.kind, self.form) == (other.kind, other.form) && self.known.facts.pid == other.known.facts.pid
     }
 }
 
@@ -73,7 +85,7 @@ impl Eq for Shown {}
 
 impl Hash for Shown {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (self.kind, self.known.facts.pid).hash(state);
+        (self.kind, self.form, self.known.facts.pid).hash(state);
     }
 }
 
@@ -93,7 +105,7 @@ impl ScalarUDFImpl for Shown {
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         Ok(match types {
             [DataType::List(_)] => DataType::List(Arc::new(self.field(Field::LIST_FIELD_DEFAULT_NAME))),
-            _ => DataType::Struct(fields()),
+            _ => self.data_type(),
         })
     }
 
@@ -113,8 +125,24 @@ impl ScalarUDFImpl for Shown {
 }
 
 impl Shown {
+    fn function(kind: Reg, form: Form, context: &Context) -> ScalarUDF {
+        let signature = Signature::any(1, Volatility::Stable);
+        ScalarUDF::new_from_impl(Self { kind, form, known: Known::new(context), signature })
+    }
+
+    fn data_type(&self) -> DataType {
+        match self.form {
+            Form::Both => DataType::Struct(fields()),
+            Form::Name => DataType::Utf8,
+        }
+    }
+
     fn field(&self, name: &str) -> Field {
-        Field::new(name, DataType::Struct(fields()), true).with_metadata(named_type(self.kind.name()))
+        let field = Field::new(name, self.data_type(), true);
+        match self.form {
+            Form::Both => field.with_metadata(named_type(self.kind.name())),
+            Form::Name => field,
+        }
     }
 
     fn named(&self, oids: &ArrayRef) -> Result<ArrayRef> {
@@ -128,6 +156,9 @@ impl Shown {
         }
         let nulls = oids.nulls().cloned();
         let names: ArrayRef = Arc::new(names.finish());
+        if self.form == Form::Name {
+            return Ok(names);
+        }
         Ok(Arc::new(StructArray::try_new(fields(), vec![oids, names], nulls)?))
     }
 }

@@ -20,7 +20,7 @@ use super::{Kind, Teller, Told};
 use crate::pgtype::common::compared_type;
 use crate::pgtype::{self, oid};
 use crate::statement::functions::call::{is_text, takes_boolean};
-use crate::statement::functions::{reg, types};
+use crate::statement::functions::{reg, shown, types};
 use crate::statement::postgres::{is_comparison, is_row, json};
 use crate::statement::{arrays, quantified};
 
@@ -203,7 +203,7 @@ impl Teller<'_> {
         Common { told, array: array(), object: object.map(|kind| reg::reg_in(kind, self.context)) }
     }
 
-    /// A text becomes an object by its name, and an object a text.
+    /// A text becomes an object by its name, and an object a text; an array of objects becomes one of texts.
     fn cast(&self, cast: Cast, scope: &Scope<'_>) -> Transformed<Expr> {
         let Cast { expr: inner, field } = cast;
         let object = |told: Told| told.type_oid().and_then(reg::Reg::of_type);
@@ -215,9 +215,25 @@ impl Teller<'_> {
                 let text = Box::new(reg::reg_out(kind, self.context).call(vec![*inner]));
                 Transformed::yes(Expr::Cast(Cast { expr: text, field }))
             }
-            _ => Transformed::no(Expr::Cast(Cast { expr: inner, field })),
+            _ => match scope.told(&inner).object().and_then(reg::Reg::of_type) {
+                Some(kind)
+                    if is_texts(field.data_type()) && scope.arrow(&inner).is_some_and(|from| is_numbers(&from)) =>
+                {
+                    let texts = Box::new(shown::names(kind, self.context).call(vec![*inner]));
+                    Transformed::yes(Expr::Cast(Cast { expr: texts, field }))
+                }
+                _ => Transformed::no(Expr::Cast(Cast { expr: inner, field })),
+            },
         }
     }
+}
+
+fn is_texts(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::List(item) if is_text(item.data_type()))
+}
+
+fn is_numbers(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::List(item) if item.data_type().is_integer())
 }
 
 /// Whether something may have to be put in place of it. Most expressions have no such part.
@@ -229,7 +245,9 @@ fn concerns(expr: &Expr) -> bool {
         | Expr::SetComparison(_)
         | Expr::Placeholder(_)
         | Expr::Case(_) => true,
-        Expr::Cast(cast) => is_text(cast.field.data_type()) || Told::of_field(&cast.field).object().is_some(),
+        Expr::Cast(Cast { field, .. }) => {
+            is_text(field.data_type()) || is_texts(field.data_type()) || Told::of_field(field).object().is_some()
+        }
         Expr::ScalarFunction(call) => {
             let name = call.func.name();
             name == types::TYPE_OF
