@@ -61,6 +61,8 @@ pub(super) struct RowFilter {
     pub(super) logical: Expr,
     /// Over the table's own schema.
     pub(super) physical: Arc<dyn PhysicalExpr>,
+    /// The same, without leaves: what the re-check of debug builds goes by.
+    pub(super) plain: Arc<dyn PhysicalExpr>,
 }
 
 impl RowFilter {
@@ -72,7 +74,7 @@ impl RowFilter {
             Ok(Transformed::yes(column_expr(name)))
         });
         let logical = logical.map_err(|error| error.strip_backtrace())?.data;
-        Ok(Self { logical, physical: renamed(self.physical, schema)? })
+        Ok(Self { logical, physical: renamed(self.physical, schema)?, plain: renamed(self.plain, schema)? })
     }
 
     pub(super) fn admits_nothing(&self) -> bool {
@@ -260,8 +262,9 @@ impl<'a> Compiler<'a> {
             other => other,
         };
         let logical = balanced(logical).map_err(|error| error.strip_backtrace())?;
-        let physical = with_leaves(&self.physical(&logical)?).map_err(|error| error.strip_backtrace())?;
-        Ok(Some(RowFilter { logical: of_files(logical), physical }))
+        let plain = self.physical(&logical)?;
+        let physical = with_leaves(&plain).map_err(|error| error.strip_backtrace())?;
+        Ok(Some(RowFilter { logical: of_files(logical), physical, plain }))
     }
 
     /// INVARIANT: nothing that passes can fail on a row, differ between two evaluations, or reach outside the row.

@@ -18,7 +18,7 @@ use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{conjunction, split_conjunction};
 use datafusion::physical_plan::PhysicalExpr;
 
-/// A part of more nodes is a leaf.
+/// A part of more nodes is a leaf, and so are parts that have more together.
 const NODES_MAX: usize = 64;
 
 /// The same predicate, its long parts as leaves.

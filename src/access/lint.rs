@@ -43,7 +43,7 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use super::scan::SecureScanExec;
 use super::whole::WholeScanExec;
 use crate::apply::{ApplyExec, KeptExec, LookupExec};
-use crate::engine::grouping_sets::AnyRowsExec;
+use crate::engine::any_rows::AnyRowsExec;
 use crate::engine::once::OnceExec;
 use crate::error::{Error, Result};
 

@@ -113,7 +113,10 @@ impl SecuredTable {
         }
         let user_filter = match conjunction(user_filters.iter().map(without_qualifier)) {
             None => None,
-            Some(expr) => Some(RowFilter { physical: self.physical(state, &expr)?, logical: expr }),
+            Some(expr) => {
+                let physical = self.physical(state, &expr)?;
+                Some(RowFilter { plain: Arc::clone(&physical), physical, logical: expr })
+            }
         };
         let filters: Vec<&RowFilter> = row_filter.into_iter().chain(&user_filter).collect();
         let read = self.columns_read(output, &filters);
@@ -123,7 +126,7 @@ impl SecuredTable {
             let filter = FilterExecBuilder::new(predicate, plan).with_batch_size(state.config().batch_size());
             plan = Arc::new(filter.build()?);
         }
-        let rechecked = row_filter.filter(|_| cfg!(debug_assertions)).map(|filter| columns_of(&filter.physical));
+        let rechecked = row_filter.filter(|_| cfg!(debug_assertions)).map(|filter| columns_of(&filter.plain));
         let rechecked: Vec<usize> = rechecked.unwrap_or_default().into_iter().collect();
         plan = self.masked(plan, output, &rechecked)?;
         let mut options = state.config_options().clone();
@@ -143,7 +146,7 @@ impl SecuredTable {
             }
         }
         let recheck = match row_filter {
-            Some(filter) if cfg!(debug_assertions) => Some(at_positions(&filter.physical, |index| {
+            Some(filter) if cfg!(debug_assertions) => Some(at_positions(&filter.plain, |index| {
                 rechecked.iter().position(|&column| column == index).map(|position| output.len() + position)
             })?),
             _ => None,
@@ -171,7 +174,7 @@ impl SecuredTable {
 
     /// Positions in the table's schema of every column that is put out, filtered by or masked from, in order.
     fn columns_read(&self, output: &[usize], filters: &[&RowFilter]) -> Vec<usize> {
-        let filtered = filters.iter().flat_map(|filter| columns_of(&filter.physical));
+        let filtered = filters.iter().flat_map(|filter| columns_of(&filter.plain));
         let put_out = output.iter().flat_map(|index| match self.scope.masks.get(index) {
             Some(mask) => columns_of(mask),
             None => BTreeSet::from([*index]),

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::sql::sqlparser::ast::{GroupByExpr, Query, Select, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{Expr, GroupByExpr, Query, Select, Visit, Visitor};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
@@ -26,6 +26,8 @@ const PLAN_NODES_MAX: usize = 10_000;
 const PLAN_DEPTH_MAX: usize = 500;
 /// How many grouping sets GROUPING SETS, CUBE and ROLLUP may stand for (PostgreSQL's limit).
 const GROUPING_SETS_MAX: usize = 4_096;
+/// How many operands and operators all grouping sets of a query may have together.
+const GROUPING_NODES_MAX: usize = 1_000_000;
 
 pub fn too_many_tokens() -> Error {
     too_complex(format!("a query may have {TOKENS_MAX} tokens"))
@@ -136,23 +138,46 @@ fn nests_nothing(token: &Token) -> bool {
     }
 }
 
-/// Refuses GROUP BY clauses that stand for more grouping sets than PostgreSQL allows.
+/// Refuses GROUP BY clauses that stand for more grouping sets than PostgreSQL allows, or for more expressions in all of them
+/// than a plan has room for: each set has its own.
 pub fn check_grouping_sets(query: &Query) -> Result<()> {
     struct Groupings;
     impl Visitor for Groupings {
-        type Break = usize;
-        fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<usize> {
+        type Break = Error;
+        fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<Error> {
             let GroupByExpr::Expressions(items, _) = &select.group_by else { return ControlFlow::Continue(()) };
             let sets = items.iter().fold(1_usize, |sets, item| sets.saturating_mul(grouping::count(item)));
-            if sets > GROUPING_SETS_MAX { ControlFlow::Break(sets) } else { ControlFlow::Continue(()) }
+            if sets > GROUPING_SETS_MAX {
+                let message = format!("too many grouping sets present (maximum {GROUPING_SETS_MAX})");
+                return ControlFlow::Break(too_complex(message));
+            }
+            if sets > 1 && sets.saturating_mul(nodes(items)) > GROUPING_NODES_MAX {
+                let hint = format!("All sets together may have {GROUPING_NODES_MAX} operands and operators.");
+                return ControlFlow::Break(too_complex("the grouping sets have too many expressions").hint(hint));
+            }
+            ControlFlow::Continue(())
         }
     }
     match query.visit(&mut Groupings) {
         ControlFlow::Continue(()) => Ok(()),
-        ControlFlow::Break(_) => {
-            Err(too_complex(format!("too many grouping sets present (maximum {GROUPING_SETS_MAX})")))
+        ControlFlow::Break(error) => Err(error),
+    }
+}
+
+fn nodes(items: &[Expr]) -> usize {
+    struct Nodes(usize);
+    impl Visitor for Nodes {
+        type Break = ();
+        fn pre_visit_expr(&mut self, _: &Expr) -> ControlFlow<()> {
+            self.0 += 1;
+            ControlFlow::Continue(())
         }
     }
+    let mut nodes = Nodes(0);
+    for item in items {
+        let _ = item.visit(&mut nodes);
+    }
+    nodes.0
 }
 
 /// Refuses a plan that is too large to optimise, without walking more of it than the limit.
@@ -235,5 +260,15 @@ mod tests {
         let product = format!("select 1 from t group by cube({}), rollup({})", columns(10), columns(9));
         assert_eq!(code(&product), Err(SqlState::STATEMENT_TOO_COMPLEX));
         assert_eq!(code(&format!("select * from ({product}) x")), Err(SqlState::STATEMENT_TOO_COMPLEX));
+        let nested = |n: usize| format!("select 1 from t group by grouping sets (cube({}), ())", columns(n));
+        assert_eq!(code(&nested(11)), Ok(()));
+        assert_eq!(code(&nested(12)), Err(SqlState::STATEMENT_TOO_COMPLEX));
+        // few sets of many expressions, which each set has for itself
+        for wide in [
+            format!("select 1 from t group by grouping sets (rollup({}))", columns(4_000)),
+            format!("select 1 from t group by cube(({}), x, y, z, u, v, w)", columns(9_000)),
+        ] {
+            assert_eq!(code(&wide), Err(SqlState::STATEMENT_TOO_COMPLEX));
+        }
     }
 }

@@ -1,4 +1,5 @@
-//! GROUP BY: rows of expressions are the expressions, and sets within sets are said as the sets that they stand for.
+//! GROUP BY: rows of expressions are the expressions, and sets within sets, or of rows, are said as the sets that they
+//! stand for.
 
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Select,
@@ -15,11 +16,29 @@ pub fn rewrite(select: &mut Select, text: &str) -> Result<()> {
     let mut group_by = std::mem::replace(&mut select.group_by, GroupByExpr::Expressions(Vec::new(), Vec::new()));
     let listed = Listed::of(select, text);
     if let GroupByExpr::Expressions(items, _) = &mut group_by {
-        // `GROUP BY (a, b)` is `GROUP BY a, b`
+        // `GROUP BY (a, b)` is `GROUP BY a, b`, and `GROUP BY ()` one group of all rows
+        let says_something = !items.is_empty();
         *items = std::mem::take(items).into_iter().flat_map(entries).collect();
+        if says_something && items.is_empty() {
+            items.push(Expr::GroupingSets(vec![Vec::new()]));
+        }
         for item in items {
-            if let Expr::GroupingSets(sets) = item {
-                *sets = std::mem::take(sets).into_iter().flat_map(flat).collect();
+            if let Expr::Rollup(parts) | Expr::Cube(parts) = item {
+                rows_flat(parts);
+            }
+            match item {
+                Expr::GroupingSets(sets) => {
+                    *sets = std::mem::take(sets).into_iter().flat_map(flat).collect();
+                    rows_flat(sets);
+                }
+                // the planner takes single expressions alone
+                Expr::Rollup(parts) if parts.iter().any(|part| part.len() != 1) => {
+                    *item = Expr::GroupingSets(Kind::Rollup.sets(std::mem::take(parts)));
+                }
+                Expr::Cube(parts) if parts.iter().any(|part| part.len() != 1) => {
+                    *item = Expr::GroupingSets(Kind::Cube.sets(std::mem::take(parts)));
+                }
+                _ => {}
             }
             match item {
                 Expr::Rollup(sets) | Expr::Cube(sets) | Expr::GroupingSets(sets) => {
@@ -50,11 +69,17 @@ pub fn count(item: &Expr) -> usize {
     }
 }
 
-/// The entries of a row, or what is none by itself.
+/// The entries of a row and of the rows in it, or what is none by itself.
 fn entries(item: Expr) -> Vec<Expr> {
     match item {
-        Expr::Tuple(entries) => entries,
+        Expr::Tuple(rows) => rows.into_iter().flat_map(entries).collect(),
         item => vec![item],
+    }
+}
+
+fn rows_flat(parts: &mut [Vec<Expr>]) {
+    for part in parts {
+        *part = std::mem::take(part).into_iter().flat_map(entries).collect();
     }
 }
 
@@ -62,14 +87,7 @@ fn entries(item: Expr) -> Vec<Expr> {
 /// [`limits`](crate::statement::limits::check_grouping_sets) has bounded.
 fn flat(set: Vec<Expr>) -> Vec<Vec<Expr>> {
     let Some(Nested { kind, arguments }) = Nested::of(&set) else { return vec![set] };
-    let parts: Vec<Vec<Expr>> = arguments.into_iter().map(|part| entries(part.clone())).collect();
-    match kind {
-        Kind::Rollup => (0..=parts.len()).rev().map(|length| parts[..length].concat()).collect(),
-        Kind::Cube => parts.into_iter().fold(vec![Vec::new()], |sets: Vec<Vec<Expr>>, part| {
-            let with = sets.iter().map(|set| [set.as_slice(), part.as_slice()].concat()).collect::<Vec<_>>();
-            [with, sets].concat()
-        }),
-    }
+    kind.sets(arguments.into_iter().map(|part| entries(part.clone())).collect())
 }
 
 /// ROLLUP or CUBE as one of GROUPING SETS; the parser takes it for a call.
@@ -81,6 +99,19 @@ struct Nested<'a> {
 enum Kind {
     Rollup,
     Cube,
+}
+
+impl Kind {
+    /// The sets that it stands for over these parts.
+    fn sets(self, parts: Vec<Vec<Expr>>) -> Vec<Vec<Expr>> {
+        match self {
+            Self::Rollup => (0..=parts.len()).rev().map(|length| parts[..length].concat()).collect(),
+            Self::Cube => parts.into_iter().fold(vec![Vec::new()], |sets: Vec<Vec<Expr>>, part| {
+                let with = sets.iter().map(|set| [set.as_slice(), part.as_slice()].concat()).collect::<Vec<_>>();
+                [with, sets].concat()
+            }),
+        }
+    }
 }
 
 impl<'a> Nested<'a> {

@@ -53,12 +53,8 @@ impl<'a> Listed<'a> {
         if number < 1 || counted && self.at(number).is_none() {
             return Err(self.error(&constant, not_listed(clause, number)));
         }
-        let mut plain = std::mem::replace(expr, Expr::value(Value::Null));
-        while let Expr::Nested(inner) = plain {
-            plain = *inner;
-        }
-        as_it_is(&mut plain);
-        *expr = plain;
+        *expr = Expr::value(Value::Number(number.to_string(), false));
+        as_it_is(expr);
         Ok(())
     }
 
@@ -75,10 +71,14 @@ impl<'a> Listed<'a> {
             let error = Error::unsupported(format!("a position behind * in {name} is not supported"));
             return Err(self.error(&constant, error.hint("Name the column.")));
         }
-        match self.at(number) {
-            Some(said) => *expr = said.clone(),
-            None => return Err(self.error(&constant, not_listed(clause, number))),
-        }
+        let Some(said) = self.at(number) else { return Err(self.error(&constant, not_listed(clause, number))) };
+        // a name in DISTINCT ON is that of a column of the list, and only else of one below it
+        *expr = match &self.items[before - 1] {
+            SelectItem::ExprWithAlias { alias, .. } if matches!(clause, Clause::DistinctOn) => {
+                Expr::Identifier(alias.clone())
+            }
+            _ => said.clone(),
+        };
         Ok(())
     }
 
@@ -137,13 +137,10 @@ impl Constant {
     fn of(expr: &Expr) -> Option<Self> {
         match expr {
             Expr::Nested(inner) => Self::of(inner),
-            Expr::UnaryOp { op: UnaryOperator::Minus, expr } => match &**expr {
-                Expr::Value(value) if matches!(value.value, Value::Number(..)) => {
-                    let Self { position, place } = Self::of(expr)?;
-                    Some(Self { position: position.map(|number| -number), place })
-                }
-                _ => None,
-            },
+            Expr::UnaryOp { op: UnaryOperator::Minus, expr } if is_number(expr) => {
+                let Self { position, place } = Self::of(expr)?;
+                Some(Self { position: position.map(|number| -number), place })
+            }
             Expr::Value(value) => {
                 let position = match &value.value {
                     Value::Placeholder(_) => return None,
@@ -154,5 +151,14 @@ impl Constant {
             }
             _ => None,
         }
+    }
+}
+
+/// Whether it is a number with any signs: to the parser that is a constant.
+fn is_number(expr: &Expr) -> bool {
+    match expr {
+        Expr::Nested(inner) | Expr::UnaryOp { op: UnaryOperator::Minus, expr: inner } => is_number(inner),
+        Expr::Value(value) => matches!(value.value, Value::Number(..)),
+        _ => false,
     }
 }

@@ -1,8 +1,11 @@
-//! Grouping sets over rows of which nothing is known.
+//! Rows of which little is told, where DataFusion 55 would take it to hold for what is made of them.
 //!
-//! A grouping set gives NULL for what it does not group by. DataFusion 55 takes what holds for the rows below, that a
-//! column is constant, equals another or comes in order, to hold for the groups too, and leaves out sorts and
-//! repartitions that they need. So aggregates with grouping sets read through a node that tells nothing of the kind.
+//! What holds for rows, that a column is constant, equals another or comes in order, need not hold above:
+//! * A grouping set gives NULL for what it does not group by.
+//! * An outer join gives NULL for the columns of the side that has no match.
+//!
+//! The engine takes it to hold all the same, and leaves out sorts and repartitions that are needed. So both read through a
+//! node that does not tell it.
 
 use std::any::Any;
 use std::fmt;
@@ -10,10 +13,9 @@ use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result, Statistics, internal_err};
+use datafusion::common::{JoinType, Result, Statistics, internal_err};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::expressions::Column;
-use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{EquivalenceProperties, PhysicalExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateInputMode, PhysicalGroupBy};
@@ -21,31 +23,43 @@ use datafusion::physical_plan::execution_plan::CardinalityEffect;
 use datafusion::physical_plan::filter_pushdown::{
     ChildPushdownResult, FilterDescription, FilterPushdownPhase, FilterPushdownPropagation,
 };
+use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::{
     ChildStats, ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, ExecutionPlanProperties,
     Partitioning, PlanProperties, ReplaceChildrenOptions, StatisticsArgs,
 };
 
-/// The rule that puts an [`AnyRowsExec`] below every aggregate with grouping sets. It comes before those that look at
-/// what is known of rows.
+/// The rule that puts an [`AnyRowsExec`] where it is needed. It comes before those that look at what is known of rows.
 #[derive(Debug)]
-pub struct GroupingSetsApart;
+pub struct TellLess;
 
-impl PhysicalOptimizerRule for GroupingSetsApart {
+impl PhysicalOptimizerRule for TellLess {
     fn name(&self) -> &'static str {
-        "grouping_sets_apart"
+        "tell_less"
     }
 
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
         plan.transform_up(|node| {
             let any: &dyn Any = node.as_ref();
-            let Some(aggregate) = any.downcast_ref::<AggregateExec>() else { return Ok(Transformed::no(node)) };
-            let reads_rows = aggregate.mode().input_mode() == AggregateInputMode::Raw;
-            if !reads_rows || !aggregate.group_expr().has_grouping_set() {
+            if let Some(aggregate) = any.downcast_ref::<AggregateExec>() {
+                let reads_rows = aggregate.mode().input_mode() == AggregateInputMode::Raw;
+                return if reads_rows && aggregate.group_expr().has_grouping_set() {
+                    over_any_rows(aggregate).map(Transformed::yes)
+                } else {
+                    Ok(Transformed::no(node))
+                };
+            }
+            let nullable = join_type(any).map_or([false, false], nullable_sides);
+            if nullable == [false, false] {
                 return Ok(Transformed::no(node));
             }
-            over_any_rows(aggregate).map(Transformed::yes)
+            let sides = node.children().into_iter().zip(nullable).map(|(side, nullable)| {
+                let side = Arc::clone(side);
+                if nullable { AnyRowsExec::around(side, Partitions::Known) } else { side }
+            });
+            let (sides, options) = (sides.collect(), ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute));
+            Arc::clone(&node).replace_children(sides, options).map(Transformed::yes)
         })
         .data()
     }
@@ -55,56 +69,72 @@ impl PhysicalOptimizerRule for GroupingSetsApart {
     }
 }
 
-/// The aggregate, over an [`AnyRowsExec`]. A constant that it groups by is a column of the rows, where it is not known to
-/// be constant.
+fn join_type(node: &dyn Any) -> Option<JoinType> {
+    let hash = node.downcast_ref::<HashJoinExec>().map(|join| *join.join_type());
+    let nested = || node.downcast_ref::<NestedLoopJoinExec>().map(|join| *join.join_type());
+    let merge = || node.downcast_ref::<SortMergeJoinExec>().map(SortMergeJoinExec::join_type);
+    hash.or_else(nested).or_else(merge)
+}
+
+/// Whether the left and the right side have NULL where the other has no match.
+fn nullable_sides(join_type: JoinType) -> [bool; 2] {
+    match join_type {
+        JoinType::Left => [false, true],
+        JoinType::Right => [true, false],
+        JoinType::Full => [true, true],
+        _ => [false, false],
+    }
+}
+
+/// The aggregate over copies of what it groups by, in an [`AnyRowsExec`] where nothing is known of them. What else it asks
+/// of its rows, an order for `array_agg`, it asks of the columns themselves.
 fn over_any_rows(aggregate: &AggregateExec) -> Result<Arc<dyn ExecutionPlan>> {
     let input = aggregate.input();
     let column = |index: usize, name: &str| Arc::new(Column::new(name, index)) as Arc<dyn PhysicalExpr>;
     let fields = input.schema();
-    let mut columns: Vec<(Arc<dyn PhysicalExpr>, String)> = fields
-        .fields()
-        .iter()
-        .enumerate()
-        .map(|(index, field)| (column(index, field.name()), field.name().clone()))
-        .collect();
+    let names = fields.fields().iter().map(|field| field.name().clone());
+    let mut columns: Vec<(Arc<dyn PhysicalExpr>, String)> =
+        names.enumerate().map(|(index, name)| (column(index, &name), name)).collect();
     let group_by = aggregate.group_expr();
     let mut keys = group_by.expr().to_vec();
     for (key, _) in &mut keys {
-        if collect_columns(key).is_empty() {
-            let name = format!("__constant_{}", columns.len());
-            let constant = std::mem::replace(key, column(columns.len(), &name));
-            columns.push((constant, name));
-        }
+        let name = format!("__group_by_{}", columns.len());
+        let own = std::mem::replace(key, column(columns.len(), &name));
+        columns.push((own, name));
     }
-    let rows: Arc<dyn ExecutionPlan> = if columns.len() == fields.fields().len() {
-        Arc::clone(input)
-    } else {
-        Arc::new(ProjectionExec::try_new(columns, Arc::clone(input))?)
-    };
-    let rows = Arc::new(AnyRowsExec::new(rows));
+    let rows = ProjectionExec::try_new(columns, Arc::clone(input))?;
+    let rows = AnyRowsExec::around(Arc::new(rows), Partitions::Counted);
     let group_by = PhysicalGroupBy::new(keys, group_by.null_expr().to_vec(), group_by.groups().to_vec(), true);
     let (aggregates, filters) = (aggregate.aggr_expr().to_vec(), aggregate.filter_expr().to_vec());
     let schema = rows.schema();
     Ok(Arc::new(AggregateExec::try_new(*aggregate.mode(), group_by, aggregates, filters, rows, schema)?))
 }
 
-/// Its input's rows, told of nothing but their columns and partitions.
+/// Its input's rows, told of nothing but their columns, partitions and statistics.
 #[derive(Debug)]
 pub struct AnyRowsExec {
     input: Arc<dyn ExecutionPlan>,
+    partitions: Partitions,
     properties: Arc<PlanProperties>,
 }
 
+/// What is told of partitions.
+#[derive(Clone, Copy, Debug)]
+enum Partitions {
+    /// By what columns the rows were handed out to them.
+    Known,
+    Counted,
+}
+
 impl AnyRowsExec {
-    fn new(input: Arc<dyn ExecutionPlan>) -> Self {
-        let partitions = input.output_partitioning().partition_count();
-        let properties = PlanProperties::new(
-            EquivalenceProperties::new(input.schema()),
-            Partitioning::UnknownPartitioning(partitions),
-            input.pipeline_behavior(),
-            input.boundedness(),
-        );
-        Self { input, properties: Arc::new(properties) }
+    fn around(input: Arc<dyn ExecutionPlan>, partitions: Partitions) -> Arc<dyn ExecutionPlan> {
+        let partitioning = match (input.output_partitioning(), partitions) {
+            (partitioning, Partitions::Known) => partitioning.clone(),
+            (partitioning, Partitions::Counted) => Partitioning::UnknownPartitioning(partitioning.partition_count()),
+        };
+        let nothing = EquivalenceProperties::new(input.schema());
+        let properties = PlanProperties::new(nothing, partitioning, input.pipeline_behavior(), input.boundedness());
+        Arc::new(Self { input, partitions, properties: Arc::new(properties) })
     }
 }
 
@@ -148,7 +178,7 @@ impl ExecutionPlan for AnyRowsExec {
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match children.pop() {
-            Some(input) if children.is_empty() => Ok(Arc::new(Self::new(input))),
+            Some(input) if children.is_empty() => Ok(Self::around(input, self.partitions)),
             _ => internal_err!("AnyRowsExec has one child"),
         }
     }
