@@ -191,8 +191,10 @@ impl Engine {
 }
 
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let own: Arc<dyn PhysicalOptimizerRule + Send + Sync> = Arc::new(any_rows::TellLess);
-    std::iter::once(own).chain(PhysicalOptimizer::new().rules.into_iter().map(filter_names::guarded)).collect()
+    let mut rules: Vec<_> = PhysicalOptimizer::new().rules.into_iter().map(filter_names::guarded).collect();
+    let settled = rules.iter().position(|rule| rule.name() == any_rows::AFTER).map_or(0, |rule| rule + 1);
+    rules.insert(settled, Arc::new(any_rows::TellLess));
+    rules
 }
 
 fn session_config(parallelism: usize) -> SessionConfig {

@@ -3,9 +3,11 @@
 //! What holds for rows, that a column is constant, equals another or comes in order, need not hold above:
 //! * A grouping set gives NULL for what it does not group by.
 //! * An outer join gives NULL for the columns of the side that has no match.
+//! * A join gives the rows of its build side again for each row of the other, and so in no order among rows that are alike
+//!   on the other side.
 //!
-//! The engine takes it to hold all the same, and leaves out sorts and repartitions that are needed. So both read through a
-//! node that does not tell it.
+//! The engine takes it to hold all the same, and leaves out sorts and repartitions that are needed. So all of them read
+//! through a node that does not tell it.
 
 use std::any::Any;
 use std::fmt;
@@ -30,7 +32,11 @@ use datafusion::physical_plan::{
     Partitioning, PlanProperties, ReplaceChildrenOptions, StatisticsArgs,
 };
 
-/// The rule that puts an [`AnyRowsExec`] where it is needed. It comes before those that look at what is known of rows.
+/// The rule that settles the sides of joins.
+pub const AFTER: &str = "join_selection";
+
+/// The rule that puts an [`AnyRowsExec`] where it is needed: when a join's sides are settled, and before rules look at what
+/// is known of rows.
 #[derive(Debug)]
 pub struct TellLess;
 
@@ -50,14 +56,9 @@ impl PhysicalOptimizerRule for TellLess {
                     Ok(Transformed::no(node))
                 };
             }
-            let nullable = join_type(any).map_or([false, false], nullable_sides);
-            if nullable == [false, false] {
-                return Ok(Transformed::no(node));
-            }
-            let sides = node.children().into_iter().zip(nullable).map(|(side, nullable)| {
-                let side = Arc::clone(side);
-                if nullable { AnyRowsExec::around(side, Partitions::Known) } else { side }
-            });
+            let Some(told) = of_sides(any) else { return Ok(Transformed::no(node)) };
+            let sides = node.children().into_iter().zip(told);
+            let sides = sides.map(|(side, told)| told.map_or(Arc::clone(side), |told| AnyRowsExec::around(side, told)));
             let (sides, options) = (sides.collect(), ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute));
             Arc::clone(&node).replace_children(sides, options).map(Transformed::yes)
         })
@@ -69,21 +70,29 @@ impl PhysicalOptimizerRule for TellLess {
     }
 }
 
-fn join_type(node: &dyn Any) -> Option<JoinType> {
-    let hash = node.downcast_ref::<HashJoinExec>().map(|join| *join.join_type());
-    let nested = || node.downcast_ref::<NestedLoopJoinExec>().map(|join| *join.join_type());
-    let merge = || node.downcast_ref::<SortMergeJoinExec>().map(SortMergeJoinExec::join_type);
-    hash.or_else(nested).or_else(merge)
-}
-
-/// Whether the left and the right side have NULL where the other has no match.
-fn nullable_sides(join_type: JoinType) -> [bool; 2] {
-    match join_type {
-        JoinType::Left => [false, true],
-        JoinType::Right => [true, false],
-        JoinType::Full => [true, true],
-        _ => [false, false],
-    }
+/// What may be told of a join's sides, where that is not all. The left one is the build side.
+fn of_sides(node: &dyn Any) -> Option<[Option<Told>; 2]> {
+    let (join_type, build) = if let Some(join) = node.downcast_ref::<HashJoinExec>() {
+        (*join.join_type(), Some(join.left()))
+    } else if let Some(join) = node.downcast_ref::<NestedLoopJoinExec>() {
+        (*join.join_type(), Some(join.left()))
+    } else {
+        (node.downcast_ref::<SortMergeJoinExec>()?.join_type(), None)
+    };
+    let (left_nullable, right_nullable) = match join_type {
+        JoinType::Left => (false, true),
+        JoinType::Right => (true, false),
+        JoinType::Full => (true, true),
+        _ => (false, false),
+    };
+    let ordered = build.is_some_and(|build| !build.equivalence_properties().oeq_class().is_empty());
+    let left = match (left_nullable, ordered) {
+        (true, _) => Some(Told::Partitions),
+        (false, true) => Some(Told::AllButOrder),
+        (false, false) => None,
+    };
+    let right = right_nullable.then_some(Told::Partitions);
+    (left.is_some() || right.is_some()).then_some([left, right])
 }
 
 /// The aggregate over copies of what it groups by, in an [`AnyRowsExec`] where nothing is known of them. What else it asks
@@ -102,39 +111,47 @@ fn over_any_rows(aggregate: &AggregateExec) -> Result<Arc<dyn ExecutionPlan>> {
         let own = std::mem::replace(key, column(columns.len(), &name));
         columns.push((own, name));
     }
-    let rows = ProjectionExec::try_new(columns, Arc::clone(input))?;
-    let rows = AnyRowsExec::around(Arc::new(rows), Partitions::Counted);
+    let rows: Arc<dyn ExecutionPlan> = Arc::new(ProjectionExec::try_new(columns, Arc::clone(input))?);
+    let rows = AnyRowsExec::around(&rows, Told::Nothing);
     let group_by = PhysicalGroupBy::new(keys, group_by.null_expr().to_vec(), group_by.groups().to_vec(), true);
     let (aggregates, filters) = (aggregate.aggr_expr().to_vec(), aggregate.filter_expr().to_vec());
     let schema = rows.schema();
     Ok(Arc::new(AggregateExec::try_new(*aggregate.mode(), group_by, aggregates, filters, rows, schema)?))
 }
 
-/// Its input's rows, told of nothing but their columns, partitions and statistics.
+/// Its input's rows, of which less is told.
 #[derive(Debug)]
 pub struct AnyRowsExec {
     input: Arc<dyn ExecutionPlan>,
-    partitions: Partitions,
+    told: Told,
     properties: Arc<PlanProperties>,
 }
 
-/// What is told of partitions.
+/// What is told of rows.
 #[derive(Clone, Copy, Debug)]
-enum Partitions {
-    /// By what columns the rows were handed out to them.
-    Known,
-    Counted,
+enum Told {
+    AllButOrder,
+    /// By what columns they were handed out to partitions, and nothing else.
+    Partitions,
+    Nothing,
 }
 
 impl AnyRowsExec {
-    fn around(input: Arc<dyn ExecutionPlan>, partitions: Partitions) -> Arc<dyn ExecutionPlan> {
-        let partitioning = match (input.output_partitioning(), partitions) {
-            (partitioning, Partitions::Known) => partitioning.clone(),
-            (partitioning, Partitions::Counted) => Partitioning::UnknownPartitioning(partitioning.partition_count()),
+    fn around(input: &Arc<dyn ExecutionPlan>, told: Told) -> Arc<dyn ExecutionPlan> {
+        let partitioning = match (input.output_partitioning(), told) {
+            (known, Told::AllButOrder | Told::Partitions) => known.clone(),
+            (known, Told::Nothing) => Partitioning::UnknownPartitioning(known.partition_count()),
         };
-        let nothing = EquivalenceProperties::new(input.schema());
-        let properties = PlanProperties::new(nothing, partitioning, input.pipeline_behavior(), input.boundedness());
-        Arc::new(Self { input, partitions, properties: Arc::new(properties) })
+        let known = match told {
+            Told::AllButOrder => {
+                let mut known = input.equivalence_properties().clone();
+                known.clear_orderings();
+                known
+            }
+            Told::Partitions | Told::Nothing => EquivalenceProperties::new(input.schema()),
+        };
+        let properties = PlanProperties::new(known, partitioning, input.pipeline_behavior(), input.boundedness());
+        Arc::new(Self { input: Arc::clone(input), told, properties: Arc::new(properties) })
     }
 }
 
@@ -178,7 +195,7 @@ impl ExecutionPlan for AnyRowsExec {
         _: ReplaceChildrenOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         match children.pop() {
-            Some(input) if children.is_empty() => Ok(Self::around(input, self.partitions)),
+            Some(input) if children.is_empty() => Ok(Self::around(&input, self.told)),
             _ => internal_err!("AnyRowsExec has one child"),
         }
     }
